@@ -1,0 +1,58 @@
+"""Wasl: sends through OTPIQ, loses no callback, shows what arrived. `create_app` puts the rooms together."""
+
+import hashlib
+from pathlib import Path
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from . import logs, settings, web
+from .accounts import SIGN_IN_LASTS
+from .database import Database
+from .otpiq import Otpiq
+from .pricing import PriceList
+from .schema import find_beside
+from .settings import Settings
+from .stamp import Stamper, session_keys
+from .web.context import Wasl, now
+
+
+def create_app(config: Settings | None = None) -> Flask:
+    """The whole program for one process. Raises settings.BadSetting; the store's schema must be up to date."""
+    config = config or settings.load()
+    logs.configure(config.log)
+    app = Flask(__name__, template_folder=str(find_beside("templates")))
+    database = Database(config.database_url)
+    otpiq = Otpiq(config.otpiq_base_url, config.otpiq_api_key)
+    house = Wasl(
+        settings=config,
+        database=database,
+        otpiq=otpiq,
+        stamper=Stamper(config.secret_keys, config.public_url),
+        prices=PriceList(otpiq, database, now),
+    )
+    _set_cookies(app, config)
+    app.extensions["wasl_static_versions"] = _static_versions(Path(app.static_folder or ""))
+    web.register(app, house)
+    if config.is_https:
+        # https is always a proxy's work here, so the one in front of us names the caller.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
+    return app
+
+
+def _set_cookies(app: Flask, config: Settings) -> None:
+    newest, *older = session_keys(config.secret_keys)
+    app.config.update(
+        SECRET_KEY=newest,
+        SECRET_KEY_FALLBACKS=older,
+        SESSION_COOKIE_NAME="__Host-wasl" if config.is_https else "wasl",
+        SESSION_COOKIE_SECURE=config.is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=SIGN_IN_LASTS,
+    )
+
+
+def _static_versions(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in files}

@@ -1,0 +1,40 @@
+"""Is anything coming in? The header's light and balance."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from ..database import Database
+from ..ids import first_id
+from ..models import BalanceReading, Callback, Message
+from ..status import Status
+from .rows import Frame
+
+_SILENT_AFTER = timedelta(minutes=5)
+_NEWEST_BALANCE = select(BalanceReading.iqd, BalanceReading.at).order_by(BalanceReading.id.desc()).limit(1)
+
+
+def latest_balance_iqd(database: Database) -> int | None:
+    with database.reading() as session:
+        balance = session.execute(_NEWEST_BALANCE).one_or_none()
+    return balance.iqd if balance else None
+
+
+def frame(database: Database, environment: str, now: datetime) -> Frame:
+    with database.reading() as session:
+        last_at = session.scalar(select(Callback.received_at).order_by(Callback.id.desc()).limit(1))
+        balance = session.execute(_NEWEST_BALANCE).one_or_none()
+        # Sent after the last callback and long enough ago to have been called back.
+        unheard = select(Message.id).where(
+            Message.status == Status.ACCEPTED, Message.id < first_id(now - _SILENT_AFTER), Message.is_sample.is_(False)
+        )
+        if last_at is not None:
+            unheard = unheard.where(Message.id > first_id(last_at))
+        silent = session.scalar(unheard.order_by(Message.id.desc()).limit(1)) is not None
+    return Frame(
+        environment=environment,
+        balance_iqd=balance.iqd if balance else None,
+        balance_at=balance.at if balance else None,
+        last_callback_at=last_at,
+        light="silent" if silent else "ok" if last_at else "none",
+    )

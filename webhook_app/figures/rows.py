@@ -1,0 +1,170 @@
+"""What the pages are given: frozen rows with plain values, never ORM objects. No query lives here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hop:
+    """One channel of one message. `outcome` is tried, sent, delivered, read or failed; times are seconds since asked."""
+
+    channel: str
+    outcome: str
+    start_s: float
+    end_s: float
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageRow:
+    id: UUID
+    created_at: datetime
+    phone_masked: str  # whole where the command line asked for it
+    carrier: str
+    sms_type: str
+    hops: tuple[Hop, ...]
+    sms_id: str | None
+    status: str
+    closed: bool
+    channel: str | None  # the one the status speaks of
+    no_report: bool  # still open 72 hours after its last fact: a label over the status
+    reason: str | None
+    took_s: float | None  # from asked to delivered or failed
+    cost_iqd: int | None
+    cost_is_estimate: bool
+    reference: str | None
+    source_name: str | None
+    is_sample: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusCount:
+    """A tab: `count` stops at 10,001, which is shown as "10,000+"."""
+
+    status: str | None
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessagePage:
+    rows: tuple[MessageRow, ...]
+    newer: UUID | None  # cursors: the page's edges, None where there is nothing beyond
+    older: UUID | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of a message's timeline.
+
+    `kind` is asked, answer, callback or tracking. For an answer `word` is the send's state (accepted, rejected,
+    throttled, unconfirmed, unsent), else the provider's own status word.
+    """
+
+    at: datetime
+    gap_s: float | None
+    kind: str
+    word: str | None = None
+    channel: str | None = None
+    is_final: bool = False
+    reason: str | None = None
+    sms_id: str | None = None
+    cost_iqd: int | None = None
+    balance_iqd: int | None = None
+    repeats: int = 0
+    changed: bool = True  # False: came late or told nothing new
+    asked_by: str | None = None
+    quarantined: str | None = None  # why an authentic callback could not be read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """One raw panel: what was sent or received, with secrets and codes removed."""
+
+    title: str  # request, answer, callback or tracking
+    at: datetime
+    head: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageDetail:
+    row: MessageRow
+    route: tuple[str, ...]
+    provider: str
+    sender_id: str | None
+    custom_text: str | None
+    sms_ids: tuple[str, ...]
+    estimate_iqd: int | None
+    charged_iqd: int | None
+    anomalies: tuple[str, ...]  # sent_twice, refused_yet_reported, failed_after_delivered
+    again_of: UUID | None
+    again_as: UUID | None
+    steps: tuple[Step, ...]
+    raws: tuple[Raw, ...]
+    can_check: bool
+
+    @property
+    def channel(self) -> str | None:
+        return self.row.channel
+
+    @property
+    def closed(self) -> bool:
+        return self.row.closed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """One bar: messages asked for in [start, end), by what became of them."""
+
+    start: datetime
+    end: datetime
+    delivered: int
+    failed: int
+    waiting: int
+    spend_iqd: int
+
+    @property
+    def messages(self) -> int:
+        return self.delivered + self.failed + self.waiting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Tiles and bars of one range and of the range before it. Percentages are None where nothing was settled."""
+
+    range: str  # today, 7d or 30d
+    messages: int
+    messages_before: int
+    delivered_percent: float | None  # of delivered and failed
+    delivered_percent_before: float | None
+    spend_iqd: int
+    spend_iqd_before: int
+    at_risk_iqd: int
+    buckets: tuple[Bucket, ...]
+    worst: Bucket | None  # the bar where failures jumped, if any did
+    failures: tuple[MessageRow, ...]
+    latest: tuple[MessageRow, ...]
+    has_sample: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The header and side of every page."""
+
+    environment: str  # live, dev, simulator or none (no key)
+    balance_iqd: int | None
+    balance_at: datetime | None
+    last_callback_at: datetime | None
+    light: str  # ok, silent (sending, yet no callback for 5 minutes) or none (no callback ever)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRow:
+    id: UUID
+    name: str
+    url: str
+    secret: str
+    created_at: datetime
+    messages: int  # capped like StatusCount
+    last_message_at: datetime | None

@@ -1,0 +1,231 @@
+"""The tables. A message's current state is one row; what was asked, answered and called back is append-only."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .database import Base, UtcDateTime
+from .phone import Carrier
+from .status import SEND_STATES, Status
+
+
+def _words(column: str, allowed: Any) -> str:
+    return f"{column} IN ({', '.join(repr(str(word)) for word in allowed)})"
+
+
+class Source(Base):
+    """A program that sends by itself and lets its callbacks come here. Its secret is derived from the id."""
+
+    __tablename__ = "source"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(60), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ApiKey(Base):
+    """A key for our own API: only its digest is kept."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(60), unique=True)
+    hint: Mapped[str] = mapped_column(String(16))  # its first characters, to tell keys apart
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Message(Base):
+    """One message: what was asked, how the send went, and the join of all that OTPIQ said since."""
+
+    __tablename__ = "message"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    asked_by: Mapped[str] = mapped_column(String(80))
+    source_id: Mapped[UUID | None] = mapped_column(ForeignKey("source.id"))
+    again_of: Mapped[UUID | None] = mapped_column(ForeignKey("message.id"), index=True)
+    is_sample: Mapped[bool] = mapped_column(default=False)
+
+    phone: Mapped[str | None] = mapped_column(String(15))
+    phone_end: Mapped[str | None] = mapped_column(String(4))  # its last four digits, to be searched by
+    carrier: Mapped[str] = mapped_column(String(10), default=Carrier.OTHER)
+    sms_type: Mapped[str] = mapped_column(String(20), default="unknown")
+    provider: Mapped[str | None] = mapped_column(String(30))
+    sender_id: Mapped[str | None] = mapped_column(String(40))
+    custom_text: Mapped[str | None] = mapped_column(Text)
+    reference: Mapped[str | None] = mapped_column(String(100), index=True)
+    request: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # without number, code, template parameters, secret
+
+    once_key: Mapped[str | None] = mapped_column(String(255))  # Idempotency-Key, or the page's form token
+    request_digest: Mapped[str | None] = mapped_column(String(64))
+
+    send_state: Mapped[str] = mapped_column(String(12))
+    outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # of the send: sending.Outcome
+    sms_id: Mapped[str | None] = mapped_column(String(200), index=True)
+    delivery: Mapped[dict[str, Any]] = mapped_column(JSON)  # status.to_json
+
+    # The headline, derived from `delivery` and `send_state` at every merge and kept for lists and counts:
+    status: Mapped[str] = mapped_column(String(12))
+    closed: Mapped[bool]
+    channel: Mapped[str | None] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(Text)
+    settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_fact_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    estimate_iqd: Mapped[int | None] = mapped_column(BigInteger)
+    charged_iqd: Mapped[int | None] = mapped_column(BigInteger)
+    balance_iqd: Mapped[int | None] = mapped_column(BigInteger)  # the account's, after this send
+
+    __table_args__ = (
+        # NULLs are distinct: our own messages are found by id, and OTPIQ repeating an smsId must not lose a callback.
+        UniqueConstraint("source_id", "sms_id"),
+        UniqueConstraint("asked_by", "once_key"),
+        CheckConstraint(_words("status", Status), name="status"),
+        CheckConstraint(_words("send_state", SEND_STATES), name="send_state"),
+        CheckConstraint(_words("carrier", Carrier), name="carrier"),
+        CheckConstraint("charged_iqd >= 0 AND estimate_iqd >= 0", name="iqd"),
+        Index(None, "status", "id"),
+        Index(None, "carrier", "status", "id"),
+        Index(None, "channel", "id"),
+        Index(None, "sms_type", "id"),
+        Index(None, "source_id", "id"),
+        Index(None, "phone", "id"),
+        Index(None, "phone_end", "id"),
+    )
+
+
+class Exchange(Base):
+    """One answer of OTPIQ to a call of ours about a message: the send's (once) or a tracking's."""
+
+    __tablename__ = "exchange"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    message_id: Mapped[UUID] = mapped_column(ForeignKey("message.id"), index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    kind: Mapped[str] = mapped_column(String(10))
+    outcome: Mapped[str] = mapped_column(String(20))  # the send state it led to, or ok, or the error's kind
+    words: Mapped[str | None] = mapped_column(Text)
+    http_status: Mapped[int | None]
+    trace: Mapped[str] = mapped_column(Text)
+    sms_id: Mapped[str | None] = mapped_column(String(200))
+    cost_iqd: Mapped[int | None] = mapped_column(BigInteger)
+    balance_iqd: Mapped[int | None] = mapped_column(BigInteger)
+    changed: Mapped[bool]
+
+    __table_args__ = (CheckConstraint(_words("kind", ("answer", "tracking")), name="kind"),)
+
+
+class Callback(Base):
+    """One authentic callback, raw, once; the same bytes again are counted."""
+
+    __tablename__ = "callback"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    target_id: Mapped[UUID]  # the id in its URL: a message's or a source's
+    message_id: Mapped[UUID | None] = mapped_column(ForeignKey("message.id"), index=True)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    repeats: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the raw body
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    headers: Mapped[dict[str, str]] = mapped_column(JSON)  # the secret cut short
+    verdict: Mapped[str] = mapped_column(String(12))
+    note: Mapped[str | None] = mapped_column(Text)  # why it was not understood
+    changed: Mapped[bool]
+
+    __table_args__ = (
+        UniqueConstraint("target_id", "digest"),
+        CheckConstraint(_words("verdict", ("accepted", "orphan", "quarantined")), name="verdict"),
+        Index(None, "verdict", "id"),
+    )
+
+
+class BalanceReading(Base):
+    """What the account held at a moment, as OTPIQ said it."""
+
+    __tablename__ = "balance_reading"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)  # in order of time
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    iqd: Mapped[int] = mapped_column(BigInteger)
+
+
+class _Count:
+    """What is counted: messages and money by the hour asked (UTC) and by what lists can be filtered by."""
+
+    hour: Mapped[datetime] = mapped_column(UtcDateTime)
+    status: Mapped[str] = mapped_column(String(12))
+    carrier: Mapped[str] = mapped_column(String(10))
+    channel: Mapped[str] = mapped_column(String(10))
+    sms_type: Mapped[str] = mapped_column(String(20))
+    sender_id: Mapped[str] = mapped_column(String(40))
+    source: Mapped[str] = mapped_column(String(36))
+    is_sample: Mapped[bool]
+    messages: Mapped[int] = mapped_column(BigInteger)
+    charged_iqd: Mapped[int] = mapped_column(BigInteger)
+    at_risk_iqd: Mapped[int] = mapped_column(BigInteger)
+
+
+COUNT_KEY = ("hour", "status", "carrier", "channel", "sms_type", "sender_id", "source", "is_sample")
+COUNT_SUMS = ("messages", "charged_iqd", "at_risk_iqd")
+
+
+class Delta(_Count, Base):
+    """One change of one message, appended: -1 where it was, +1 where it is. No row is hot."""
+
+    __tablename__ = "delta"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+
+
+class Tally(_Count, Base):
+    """Deltas folded up, one row a key. What is true is tally plus the deltas not folded yet."""
+
+    __tablename__ = "tally"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    __table_args__ = (UniqueConstraint(*COUNT_KEY, name="uq_tally_key"),)
+
+
+class User(Base):
+    __tablename__ = "user"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(60), unique=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SignIn(Base):
+    """A session in a browser; signing out deletes the row, so a copied cookie dies with it."""
+
+    __tablename__ = "sign_in"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256 of the cookie's token
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SignInFailure(Base):
+    """A wrong password, remembered for a quarter of an hour to slow the next guess."""
+
+    __tablename__ = "sign_in_failure"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(String(80), index=True)  # a digest of the name tried, or of the address
+    at: Mapped[datetime] = mapped_column(UtcDateTime)

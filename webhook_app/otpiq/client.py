@@ -1,0 +1,204 @@
+"""The HTTP client: one call, one answer or one error that says whether anything left. It never repeats a call."""
+
+import json
+import re
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ..stamp import Stamp
+from ..status import Fact
+from .document import Unreadable, read_object
+from .errors import NotSent, OtpiqError, OutcomeUnknown, classify
+from .reports import amount, clean_sms_id, parse_tracking
+from .requests import SendRequest
+
+# Callers of ours give up after 10 s (the contract lists their time-outs): they must hear our answer before that.
+DEADLINE_S = 9.0
+_CONNECT_S = 4.0
+_ASK_S = 3.0  # for a GET: a page or a send waits for it
+_KEEP_ALIVE_S = 5.0  # short: a connection the other side has just closed turns a send into one in doubt
+_MAX_ANSWER_BYTES = 64 * 1024
+_SALVAGE = re.compile(rb'"smsId"\s*:\s*"([A-Za-z0-9_-]{1,200})"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """OTPIQ took the message. `trace` is the answer as received, scrubbed."""
+
+    sms_id: str
+    cost_iqd: int | None
+    balance_iqd: int | None
+    payment_type: str
+    trace: str
+
+    def fact(self, at: datetime) -> Fact:
+        return Fact(at=at, sms_id=self.sms_id, cost_iqd=self.cost_iqd, cost_from="answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    facts: tuple[Fact, ...]
+    phone: str | None
+    trace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """A sender id of the account; prices in IQD by our carrier names (zain, asiacell, korek, other)."""
+
+    sender_id: str
+    status: str
+    price_by_carrier: Mapping[str, int]
+
+
+class Otpiq:
+    """Safe to share between threads: each gets its own httpx client, all share one SSL context (making one is slow)."""
+
+    def __init__(self, base_url: str, api_key: str | None, *, deadline_s: float = DEADLINE_S) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._deadline_s = deadline_s
+        self._ssl = ssl.create_default_context()
+        self._local = threading.local()
+
+    def send(self, request: SendRequest, stamp: Stamp) -> Accepted:
+        """`POST /sms`, once. Raises NotSent, Refused (and its kinds) or OutcomeUnknown."""
+        hidden = (*request.secrets(), stamp.secret, request.phone)
+        status, raw = self._call("POST", "/sms", request.to_wire(stamp), hidden=hidden)
+        body, trace = _read(raw, hidden)
+        if not 200 <= status < 300:
+            error = classify(status, body, trace)
+            error.words, error.errors = _scrub(error.words, hidden), _scrub(error.errors, hidden)
+            raise _with_salvage(error, raw)
+        sms_id = clean_sms_id(body.get("smsId"))
+        if sms_id is None:
+            raise _in_doubt("the answer has no smsId", status, trace, raw)
+        return Accepted(
+            sms_id=sms_id,
+            cost_iqd=amount(body.get("cost")),
+            balance_iqd=amount(body.get("remainingCredit")),
+            payment_type="postpaid" if body.get("paymentType") == "postpaid" else "prepaid",
+            trace=trace,
+        )
+
+    def track(self, sms_id: str, at: datetime) -> Tracking:
+        """`GET /sms/track/<smsId>`. Raises UnknownMessage and the other errors of a call."""
+        body, raw = self._get(f"/sms/track/{quote(sms_id, safe='')}")
+        phone = body.get("phoneNumber")
+        phone = phone if isinstance(phone, str) and re.fullmatch(r"[0-9]{10,15}", phone) else None
+        return Tracking(facts=parse_tracking(body, at), phone=phone, trace=_read(raw, (phone,) if phone else ())[1])
+
+    def balance_iqd(self) -> int | None:
+        """`GET /info`: the credit left."""
+        return amount(self._get("/info")[0].get("credit"))
+
+    def senders(self) -> tuple[Sender, ...]:
+        """`GET /sender-ids`."""
+        listed = self._get("/sender-ids")[0].get("data")
+        return tuple(
+            Sender(
+                sender_id=entry["senderId"],
+                status=str(entry.get("status", "")),
+                price_by_carrier=_prices(entry.get("pricePerSms")),
+            )
+            for entry in (listed if isinstance(listed, list) else ())
+            if isinstance(entry, dict) and isinstance(entry.get("senderId"), str)
+        )
+
+    def _get(self, path: str) -> tuple[dict[str, Any], bytes]:
+        status, raw = self._call("GET", path, deadline_s=min(_ASK_S, self._deadline_s))
+        body, trace = _read(raw, ())
+        if status != 200:
+            raise classify(status, body, trace)
+        return body, raw
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        deadline_s: float | None = None,
+        hidden: tuple[str, ...] = (),
+    ) -> tuple[int, bytes]:
+        if self._api_key is None:
+            raise NotSent("OTPIQ_API_KEY is not set")
+        received = bytearray()
+        status: int | None = None
+        deadline_s = deadline_s or self._deadline_s
+        give_up_at = time.monotonic() + deadline_s
+        timeout = httpx.Timeout(deadline_s, connect=min(_CONNECT_S, deadline_s))
+        try:
+            with self._client().stream(method, self._base_url + path, json=body, timeout=timeout) as response:
+                status = response.status_code
+                for chunk in response.iter_raw():
+                    received += chunk
+                    # httpx limits each read, not the whole: an answer that drips must end too.
+                    if time.monotonic() > give_up_at or len(received) > _MAX_ANSWER_BYTES:
+                        raise httpx.ReadTimeout("deadline")
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise NotSent(f"OTPIQ could not be reached ({type(error).__name__})") from None
+        except httpx.HTTPError as error:
+            trace = _read(bytes(received), hidden)[1]
+            raise _in_doubt(f"no whole answer ({type(error).__name__})", status, trace, bytes(received)) from None
+        return status, bytes(received)
+
+    def _client(self) -> httpx.Client:
+        client: httpx.Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = httpx.Client(
+                verify=self._ssl,
+                headers={"Authorization": f"Bearer {self._api_key}", "Accept-Encoding": "identity"},
+                limits=httpx.Limits(max_connections=2, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S),
+                follow_redirects=False,
+                trust_env=False,
+            )
+        return client
+
+
+def _in_doubt(words: str, status: int | None, trace: str, raw: bytes) -> OtpiqError:
+    return _with_salvage(OutcomeUnknown(words, http_status=status, trace=trace), raw)
+
+
+def _with_salvage(error: OtpiqError, raw: bytes) -> OtpiqError:
+    """A cut answer may still name the smsId, by which the message can be asked for later."""
+    found = _SALVAGE.search(raw) if isinstance(error, OutcomeUnknown) else None
+    error.salvaged_sms_id = found[1].decode() if found else None
+    return error
+
+
+def _read(raw: bytes, hidden: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """The answer's object ({} where it is none), and its text to keep, with what is hidden taken out."""
+    try:
+        body = read_object(raw)
+    except Unreadable:
+        return {}, _scrub(raw[:2000].decode(errors="replace"), hidden)
+    return body, json.dumps(_scrub(body, hidden), ensure_ascii=False)
+
+
+def _scrub(value: Any, hidden: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        for secret in hidden:
+            value = value.replace(secret, "•••")
+        return value.encode(errors="replace").decode().replace("\0", "�")
+    if isinstance(value, int | float) and not isinstance(value, bool) and str(value) in hidden:
+        return "•••"
+    if isinstance(value, dict):
+        return {_scrub(name, hidden): _scrub(inner, hidden) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_scrub(inner, hidden) for inner in value]
+    return value
+
+
+def _prices(listed: object) -> dict[str, int]:
+    names = {"korekTelecom": "korek", "asiaCell": "asiacell", "zainIraq": "zain", "others": "other"}
+    prices = listed if isinstance(listed, dict) else {}
+    return {ours: price for theirs, ours in names.items() if (price := amount(prices.get(theirs))) is not None}

@@ -1,0 +1,43 @@
+"""Reading JSON that a stranger wrote: one object, or one reason why not. Nothing here raises anything but Unreadable."""
+
+import json
+from typing import Any, NoReturn
+
+
+class Unreadable(ValueError):
+    """The text says why the body is not a JSON object that can be trusted to mean one thing."""
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """Parse UTF-8, UTF-16 or UTF-32 JSON. Raises Unreadable, also for NaN, repeated keys and text no store can hold."""
+    if not raw.strip():
+        raise Unreadable("the body is empty")
+    try:
+        document = json.loads(raw, object_pairs_hook=_unrepeated, parse_constant=_refuse_constant)
+    except Unreadable:
+        raise
+    except RecursionError:
+        raise Unreadable("the body is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise Unreadable("the body is not text") from None
+    except ValueError:  # bad JSON, or a number of more digits than Python reads
+        raise Unreadable("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise Unreadable("the body is not a JSON object")
+    return document
+
+
+def is_clean_text(value: str) -> bool:
+    """Whether both stores can hold it: no NUL (PostgreSQL refuses it) and no half of a surrogate pair."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise Unreadable("a key stands twice in the body")
+    return document
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise Unreadable(f"{name} is not JSON")

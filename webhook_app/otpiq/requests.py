@@ -1,0 +1,229 @@
+"""What may be asked of OTPIQ: `POST /sms`, checked whole before anything leaves."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from ..phone import BadPhone, normalise
+from ..stamp import Stamp
+from .document import is_clean_text
+
+SMS_TYPES = ("verification", "custom", "whatsapp-template")
+PROVIDERS = ("auto", "whatsapp-sms", "telegram-sms", "whatsapp-telegram-sms", "sms", "whatsapp", "telegram")
+MAX_SENDER_ID = 11
+MAX_CODE = 20
+MAX_TEXT = 1600
+MAX_NAME = 200
+MAX_REFERENCE = 100
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate later"
+    return text
+
+
+class Problem(NamedTuple):
+    """One broken rule, kept apart from its numbers so that a page can say it in the reader's language."""
+
+    text: str
+    values: Mapping[str, object] = {}
+
+    def __str__(self) -> str:
+        return self.text % self.values
+
+
+class InvalidSend(ValueError):
+    """All errors at once, by the field's name in the contract."""
+
+    def __init__(self, errors: dict[str, list[Problem]]) -> None:
+        super().__init__("invalid send request")
+        self.errors = errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendRequest:
+    """A checked request. The code and the template's parameters live here for the length of the call and nowhere else."""
+
+    phone: str
+    sms_type: str
+    provider: str
+    sender_id: str | None
+    custom_text: str | None
+    whatsapp_account_id: str | None
+    whatsapp_phone_id: str | None
+    template_name: str | None
+    reference: str | None
+    verification_code: str | None = field(repr=False)
+    template_parameters: Mapping[str, Any] | None = field(repr=False)
+    anti_fraud: Mapping[str, Any] = field(default_factory=dict, repr=False)  # passed on under the caller's own key
+    report_replaced: bool = False  # the caller named a deliveryReport of its own
+
+    def to_wire(self, stamp: Stamp) -> dict[str, Any]:
+        """The body of `POST /sms`: `trace()` with the secret parts put in."""
+        return {
+            **self.anti_fraud,
+            **self.trace(stamp.url),
+            **_given(
+                phoneNumber=self.phone,
+                verificationCode=self.verification_code,
+                templateParameters=self.template_parameters,
+            ),
+            "deliveryReport": {
+                "webhookUrl": stamp.url,
+                "deliveryReportType": "all",
+                "webhookSecret": stamp.secret,
+            },
+        }
+
+    def trace(self, webhook_url: str) -> dict[str, Any]:
+        """What may be kept of the request: no number, no code, no template parameters, no secret."""
+        return {
+            "smsType": self.sms_type,
+            "provider": self.provider,
+            **_given(
+                senderId=self.sender_id,
+                customMessage=self.custom_text,
+                whatsappAccountId=self.whatsapp_account_id,
+                whatsappPhoneId=self.whatsapp_phone_id,
+                templateName=self.template_name,
+            ),
+            "deliveryReport": {"webhookUrl": webhook_url, "deliveryReportType": "all"},
+        }
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be kept of an answer that echoes it."""
+        return tuple(filter(None, (self.verification_code, *_leaves(self.template_parameters or {}))))
+
+
+def parse_send(body: Mapping[str, Any]) -> SendRequest:
+    """Check OTPIQ's own body (plus our `reference`). Raises InvalidSend with every error; unknown fields are ignored."""
+    check = _Check(body)
+    sms_type = check.one_of("smsType", SMS_TYPES, required=True)
+    request = SendRequest(
+        phone=check.phone("phoneNumber"),
+        sms_type=sms_type or "",
+        provider=check.one_of("provider", PROVIDERS) or "auto",
+        sender_id=check.text("senderId", MAX_SENDER_ID, required=sms_type == "custom"),
+        verification_code=check.text("verificationCode", MAX_CODE, required=sms_type == "verification"),
+        custom_text=check.text("customMessage", MAX_TEXT, required=sms_type == "custom"),
+        whatsapp_account_id=check.text("whatsappAccountId", MAX_NAME, required=sms_type == "whatsapp-template"),
+        whatsapp_phone_id=check.text("whatsappPhoneId", MAX_NAME, required=sms_type == "whatsapp-template"),
+        template_name=check.text("templateName", MAX_NAME, required=sms_type == "whatsapp-template"),
+        template_parameters=check.parameters("templateParameters", required=sms_type == "whatsapp-template"),
+        reference=check.text("reference", MAX_REFERENCE),
+        anti_fraud={key: body[key] for key in ("antiFraud", "anti_fraud") if isinstance(body.get(key), dict)},
+        report_replaced=check.delivery_report("deliveryReport"),
+    )
+    if check.errors:
+        raise InvalidSend(check.errors)
+    return request
+
+
+class _Check:
+    """Reads fields one by one and gathers what is wrong with each."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self.body = body
+        self.errors: dict[str, list[Problem]] = {}
+
+    def text(self, name: str, limit: int, *, required: bool = False) -> str | None:
+        value = self.body.get(name)
+        if value is None or value == "":
+            if required:
+                self._wrong(name, N_("is required"))
+            return None
+        if not isinstance(value, str):
+            self._wrong(name, N_("must be text in quotes"))
+            return None
+        if len(value) > limit:
+            self._wrong(name, N_("must be at most %(limit)s characters, not %(given)s"), limit=limit, given=len(value))
+        if not is_clean_text(value) or _CONTROL.search(value):
+            self._wrong(name, N_("must not contain control characters"))
+        if not value.strip():
+            self._wrong(name, N_("must not be blank"))
+        return value
+
+    def one_of(self, name: str, allowed: tuple[str, ...], *, required: bool = False) -> str | None:
+        value = self.body.get(name)
+        if value in (None, "") and not required:
+            return None
+        if not isinstance(value, str) or value not in allowed:
+            self._wrong(name, N_("must be one of %(allowed)s"), allowed=", ".join(allowed))
+            return None
+        return value
+
+    def phone(self, name: str) -> str:
+        value = self.body.get(name)
+        if value in (None, ""):
+            self._wrong(name, N_("is required"))
+        elif not isinstance(value, str):
+            self._wrong(name, N_("must be text in quotes"))
+        else:
+            try:
+                return normalise(value)
+            except BadPhone as error:
+                self._wrong(name, str(error))
+        return ""
+
+    def parameters(self, name: str, *, required: bool = False) -> Mapping[str, Any] | None:
+        value = self.body.get(name)
+        if value is None:
+            if required:
+                self._wrong(name, N_("is required"))
+            return None
+        if not isinstance(value, dict):
+            self._wrong(name, N_('must be an object such as {"body": {"1": "123456"}}'))
+            return None
+        if not all(map(is_clean_text, (*_leaves(value), *_keys(value)))):
+            self._wrong(name, N_("must not contain control characters"))
+        return value
+
+    def delivery_report(self, name: str) -> bool:
+        """The caller's own report is checked, then replaced by our stamp."""
+        value = self.body.get(name)
+        if value is None:
+            return False
+        if not isinstance(value, dict):
+            self._wrong(name, N_("must be an object"))
+            return False
+        report = _Check(value)
+        url = report.text("webhookUrl", 2000, required=True)
+        if url and not _is_https(url):
+            report._wrong("webhookUrl", N_("must be an https address"))
+        report.one_of("deliveryReportType", ("all", "final"))
+        report.text("webhookSecret", 500)
+        self.errors |= {f"{name}.{inner}": problems for inner, problems in report.errors.items()}
+        return True
+
+    def _wrong(self, name: str, text: str, **values: object) -> None:
+        self.errors.setdefault(name, []).append(Problem(text, values))
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _leaves(value: object) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        return tuple(leaf for inner in value.values() for leaf in _leaves(inner))
+    if isinstance(value, list):
+        return tuple(leaf for inner in value for leaf in _leaves(inner))
+    return () if value is None or isinstance(value, bool) else (str(value),)
+
+
+def _keys(value: object) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        return tuple(key for name, inner in value.items() for key in (str(name), *_keys(inner)))
+    if isinstance(value, list):
+        return tuple(key for inner in value for key in _keys(inner))
+    return ()
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)

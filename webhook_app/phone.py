@@ -1,0 +1,71 @@
+"""Phone numbers as people type them, turned into the one form OTPIQ takes; their carrier; their mask.
+
+Nothing here asks a network who serves a number: a ported number keeps its first carrier's prefix.
+"""
+
+import re
+import unicodedata
+from enum import StrEnum
+
+
+class Carrier(StrEnum):
+    ZAIN = "zain"
+    ASIACELL = "asiacell"
+    KOREK = "korek"
+    OTHER = "other"
+
+
+_CARRIER_BY_PREFIX = {
+    "96478": Carrier.ZAIN,
+    "96479": Carrier.ZAIN,
+    "96477": Carrier.ASIACELL,
+    "96475": Carrier.KOREK,
+}
+_SEPARATORS = re.compile(r"[\s\-().\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_TRUNK_ZERO = re.compile(r"^(\+|00)?9640(?=7\d{9}$)")  # "+964 (0)770 …": the 0 is not dialled from abroad
+_WIRE_FORM = re.compile(r"^[1-9][0-9]{9,14}$")  # OTPIQ: international, digits only, 10 to 15 of them
+_IRAQI_MOBILE = re.compile(r"^9647[5789]\d{8}$")
+
+
+class BadPhone(ValueError):
+    """What was typed cannot be a phone number; the text says which rule it breaks."""
+
+
+def normalise(typed: str) -> str:
+    """Return `typed` as 10 to 15 digits with the country code first, e.g. "9647701234567".
+
+    Takes 0770…, 770…, +964…, 00964…, any spaces and brackets, Arabic and Persian digits; a number without a country
+    code is Iraqi. Raises BadPhone.
+    """
+    digits = _SEPARATORS.sub("", "".join(_western(character) for character in typed))
+    digits = _TRUNK_ZERO.sub("964", digits)
+    if digits.startswith(("+", "00")):
+        digits = digits.removeprefix("+").removeprefix("00")
+    elif digits.startswith("0"):
+        digits = "964" + digits[1:]
+    elif len(digits) == 10 and digits.startswith("7"):
+        digits = "964" + digits
+    if not _WIRE_FORM.match(digits):
+        raise BadPhone("must be a phone number of 10 to 15 digits, such as 0770 123 4567 or +964 770 123 4567")
+    return digits
+
+
+def is_usual(phone: str) -> bool:
+    """Whether a normalised number looks like an Iraqi mobile: others are allowed, with a warning."""
+    return bool(_IRAQI_MOBILE.match(phone))
+
+
+def carrier_of(phone: str | None) -> Carrier:
+    return _CARRIER_BY_PREFIX.get((phone or "")[:5], Carrier.OTHER)
+
+
+def mask(phone: str | None) -> str:
+    """The form for screens and logs: "+964 770 ••• 4567"; at least three digits stay hidden."""
+    if not phone:
+        return "–"
+    return f"+{phone[:3]} {phone[3 : min(6, len(phone) - 7)]} ••• {phone[-4:]}"
+
+
+def _western(character: str) -> str:
+    value = unicodedata.decimal(character, None)
+    return character if value is None else str(value)

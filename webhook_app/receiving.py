@@ -1,0 +1,152 @@
+"""A batch of authentic callbacks: parsed, matched to their messages, merged, stored raw, in one transaction.
+
+Whoever calls has checked the stamp. What comes in here is never dropped: what cannot be read is quarantined, what
+belongs to no message is an orphan, and both are stored like the rest.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
+
+from . import counting, merging, status
+from .database import Database
+from .ids import new_id
+from .models import Callback, Message, Source
+from .otpiq import Report, Unreadable, parse_report
+from .status import Status
+
+# Not in the contract, but if a body ever echoes a code, it is not kept.
+_CODE = re.compile(rb'("verificationCode"\s*:\s*)"(?:[^"\\]|\\.)*"|("templateParameters"\s*:).*', re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """An authentic callback as it came: the id in its URL, the raw body, the headers that may be kept, and when."""
+
+    target_id: UUID
+    raw: bytes
+    headers: Mapping[str, str]
+    at: datetime
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.raw).hexdigest()
+
+
+def receive(database: Database, batch: Sequence[Arrival]) -> list[str]:
+    """Store and merge the batch; returns each one's verdict (accepted, repeat, orphan, quarantined) once it is durable."""
+    verdicts = {}
+    with database.transaction() as session:
+        # In the ids' order: two batches that share messages wait for each other, they cannot deadlock.
+        for place, arrival in sorted(enumerate(batch), key=lambda numbered: numbered[1].target_id):
+            verdicts[place] = _receive_one(session, arrival)
+    counting.fold_now_and_then(database)
+    return [verdicts[place] for place in range(len(batch))]
+
+
+def _receive_one(session: Session, arrival: Arrival) -> str:
+    report, note = _read(arrival.raw)
+    message = _find_message(session, arrival, report)
+    if _count_repeat(session, arrival):
+        return "repeat"
+    if note is None and message is None:
+        source_lacks_id = report is not None and not report.sms_id and _find_source(session, arrival.target_id)
+        note = "the body has no smsId" if source_lacks_id else None
+    changed = False
+    if message is not None and report is not None:
+        changed = merging.merge(session, message, [report.fact(arrival.at)])
+    verdict = "quarantined" if note else "accepted" if message is not None else "orphan"
+    _store(session, arrival, message, verdict, note, changed)
+    return verdict
+
+
+def _read(raw: bytes) -> tuple[Report | None, str | None]:
+    try:
+        return parse_report(raw), None
+    except Unreadable as why:
+        return None, str(why)
+
+
+def _find_message(session: Session, arrival: Arrival, report: Report | None) -> Message | None:
+    """The message the URL names, locked; for a source's URL the one of that source with the body's smsId, made if new."""
+    message = merging.lock(session, arrival.target_id)
+    if message is not None or report is None or report.sms_id is None:
+        return message
+    source = _find_source(session, arrival.target_id)
+    if source is None:
+        return None
+    of_source = (Message.source_id == source.id, Message.sms_id == report.sms_id)
+    held = select(Message).where(*of_source).with_for_update()
+    message = session.scalars(held, execution_options={"populate_existing": True}).one_or_none()
+    return message or _first_seen(session, source, report, arrival.at)
+
+
+def _first_seen(session: Session, source: Source, report: Report, at: datetime) -> Message:
+    """A message another program sent: made by its first callback; number and cost are OTPIQ's to tell."""
+    # Two first callbacks at once: the source's row is the lock, and the second looks again.
+    session.execute(select(Source.id).where(Source.id == source.id).with_for_update())
+    found = session.scalars(
+        select(Message).where(Message.source_id == source.id, Message.sms_id == report.sms_id).with_for_update()
+    ).one_or_none()
+    if found is not None:
+        return found
+    message = Message(
+        id=new_id(at),
+        created_at=at,
+        asked_by=f"source:{source.name}",
+        source_id=source.id,
+        is_sample=False,
+        carrier="other",
+        sms_type="unknown",
+        sender_id=report.sender_id,
+        send_state=Status.ACCEPTED,
+        sms_id=report.sms_id,
+        delivery=status.to_json(status.NOTHING),
+    )
+    merging.add(session, message)
+    return message
+
+
+def _find_source(session: Session, source_id: UUID) -> Source | None:
+    return session.get(Source, source_id)
+
+
+def _count_repeat(session: Session, arrival: Arrival) -> bool:
+    repeated = (
+        update(Callback)
+        .where(Callback.target_id == arrival.target_id, Callback.digest == arrival.digest)
+        .values(repeats=Callback.repeats + 1)
+        .returning(Callback.id)
+    )
+    return session.execute(repeated).first() is not None
+
+
+def _store(
+    session: Session, arrival: Arrival, message: Message | None, verdict: str, note: str | None, changed: bool
+) -> None:
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    row = (sqlite_insert if is_sqlite else postgresql_insert)(Callback).values(
+        id=new_id(arrival.at),
+        target_id=arrival.target_id,
+        message_id=message.id if message else None,
+        received_at=arrival.at,
+        repeats=0,
+        digest=arrival.digest,
+        body=_CODE.sub(rb'\1\2"***"', arrival.raw),
+        headers=dict(arrival.headers),
+        verdict=verdict,
+        note=note,
+        changed=changed,
+    )
+    # No message's lock is held for an orphan: the same one twice at once meets here.
+    session.execute(
+        row.on_conflict_do_update(index_elements=["target_id", "digest"], set_={"repeats": Callback.repeats + 1})
+    )

@@ -1,0 +1,77 @@
+"""gunicorn with Wasl's settings: what `wasl serve` and `wasl demo` run."""
+
+import logging
+import os
+import socket
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from . import create_app, logs
+from .settings import Settings
+from .web import MAX_BODY_BYTES
+
+THREADS = 16
+_GRACE_S = 20
+
+
+class PortTaken(Exception):
+    """Another program listens there."""
+
+
+def serve(config: Settings, host: str, port: int, workers: int | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what is running. Raises PortTaken. Does not return otherwise."""
+    require_free(host, port)
+    logs.configure(config.log)
+    _Server(config, host, port, workers or os.cpu_count() or 1).run()
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise PortTaken now rather than let gunicorn try again and again."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTaken(f"{host}:{port} cannot be used ({error.strerror}): choose another with --port") from None
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """gunicorn's lines through our own format."""
+
+    def setup(self, cfg: Any) -> None:
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.WARNING)
+        self.access_log.disabled = True
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, config: Settings, host: str, port: int, workers: int) -> None:
+        self._config = config
+        self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._workers = workers
+        super().__init__()
+
+    def load_config(self) -> None:
+        chosen = {
+            "bind": self._bind,
+            "workers": self._workers,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "keepalive": 5,
+            "graceful_timeout": _GRACE_S,
+            "preload_app": False,  # each worker opens its own database connections: none may cross a fork
+            "logger_class": _Logger,
+            "control_socket_disable": True,
+            "limit_request_line": 4094,
+            "limit_request_field_size": min(8190, MAX_BODY_BYTES),
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return create_app(self._config)

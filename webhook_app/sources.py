@@ -1,0 +1,50 @@
+"""Sources: programs that send by themselves and let their callbacks come here."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from .database import Database
+from .ids import new_id
+from .models import Source
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
+
+
+class BadName(ValueError):
+    """The text says which rule the name breaks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceAdded:
+    id: UUID
+    name: str
+
+
+def add(database: Database, name: str, now: datetime) -> SourceAdded:
+    """Make a source. Raises BadName when the name is empty, too long, odd or taken."""
+    name = checked_name(name)
+    try:
+        with database.transaction() as session:
+            source = Source(id=new_id(now), name=name, created_at=now)
+            session.add(source)
+    except IntegrityError:
+        raise BadName("is taken: choose another name") from None
+    return SourceAdded(id=source.id, name=name)
+
+
+def checked_name(name: str) -> str:
+    """A name for a source, a key or a user. Raises BadName."""
+    name = name.strip()
+    if not _NAME.fullmatch(name) or not name.isprintable():
+        raise BadName("must be 1 to 60 characters that can be printed")
+    return name
+
+
+def names(database: Database) -> list[tuple[UUID, str]]:
+    with database.reading() as session:
+        return [(row.id, row.name) for row in session.execute(select(Source.id, Source.name).order_by(Source.name))]

@@ -1,0 +1,140 @@
+"""The web: blueprints, the access rule, headers, and the one table that turns errors into answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from flask import Flask, current_app, g, jsonify, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask.wrappers import Response
+from flask_babel import Babel, get_locale
+from flask_babel import gettext as _
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import HTTPException
+
+from .. import figures, logs
+from ..database import StoreAway
+from . import access, api, callbacks, formats, pages
+from .context import Wasl, now, wasl
+
+MAX_BODY_BYTES = 64 * 1024
+_RETRY_AFTER_S = "5"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_FOR_PROGRAMS = ("/api/", "/callbacks/", "/healthz", "/readyz")
+
+log = structlog.get_logger()
+csrf = CSRFProtect()
+
+
+def register(app: Flask, house: Wasl) -> None:
+    """Everything a request meets, in the order it meets it."""
+    app.extensions["wasl"] = house
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["WTF_CSRF_TIME_LIMIT"] = None  # a dashboard stays open for days; the token ends with the sign-in
+    app.config["WASL_TIME_ZONE"] = house.settings.time_zone.key
+    Babel(app, default_timezone=house.settings.time_zone.key)
+    formats.register(app)
+    access.login_manager.init_app(app)
+    csrf.init_app(app)
+    for blueprint in (api.blueprint, callbacks.blueprint):
+        csrf.exempt(blueprint)  # programs carry a key or a secret, not a cookie
+    for blueprint in (access.blueprint, api.blueprint, callbacks.blueprint, pages.blueprint):
+        app.register_blueprint(blueprint)
+    access.open_to_all(app.view_functions["static"])
+    app.before_request(access.close_by_default)
+    app.after_request(_set_headers)
+    app.url_defaults(_name_static_version)
+    app.context_processor(_page_context)
+    for error, answer in _ANSWERS.items():
+        app.register_error_handler(error, answer)
+
+
+def _page_context() -> dict[str, Any]:
+    locale = get_locale()
+    return {
+        "now": now(),
+        "settings_time_zone": wasl().settings.time_zone.key,
+        "theme": request.cookies.get(pages.THEME_COOKIE)
+        if request.cookies.get(pages.THEME_COOKIE) in ("light", "dark")
+        else "",
+        "language": str(locale or "en").replace("_", "-"),
+        "direction": locale.text_direction if locale else "ltr",
+    }
+
+
+def _name_static_version(endpoint: str, values: dict[str, Any]) -> None:
+    """A file's address changes with its contents, so that browsers may keep it for a year."""
+    if endpoint == "static" and "filename" in values:
+        values["v"] = current_app.extensions["wasl_static_versions"].get(values["filename"])
+
+
+def _set_headers(answer: Response) -> Response:
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if wasl().settings.is_https:
+        answer.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    is_versioned = request.endpoint == "static" and request.args.get("v")
+    answer.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_versioned else "no-store"
+    return answer
+
+
+def _on_http_error(error: HTTPException) -> ResponseReturnValue:
+    return _trouble(error.code or 500, error.name, error.description or error.name, error.get_headers())
+
+
+def _on_old_form(_error: CSRFError) -> ResponseReturnValue:
+    return _trouble(400, _("This form is too old"), _("Its page was open for too long, or in another sign-in."))
+
+
+def _on_store_away(error: StoreAway) -> ResponseReturnValue:
+    log.error("store.away", path=request.endpoint, error=str(error))
+    text = _("The store does not answer, so nothing was taken in and nothing was sent.")
+    return _trouble(503, _("The store is away"), text, [("Retry-After", _RETRY_AFTER_S)])
+
+
+def _on_fault(error: Exception) -> ResponseReturnValue:
+    log.error("fault", path=request.endpoint, error=type(error).__name__, where=logs.where(error))
+    return _trouble(500, _("Something broke on our side"), _("This was not expected, and has been logged."))
+
+
+def _trouble(status: int, title: str, text: str, headers: Any = ()) -> ResponseReturnValue:
+    """JSON for programs, a page for people; the same words for both, and never a traceback."""
+    kept = [(name, value) for name, value in headers if name in ("Allow", "Retry-After")]
+    if request.path.startswith(_FOR_PROGRAMS):
+        words = "not authentic" if status == 401 and request.path.startswith("/callbacks/") else text
+        body = {"message": words} | ({"error": words} if status == 400 else {})
+        return jsonify(body), status, kept
+    return (
+        render_template("error.html", status=status, title=title, text=text, frame=_frame_if_possible()),
+        status,
+        kept,
+    )
+
+
+def _frame_if_possible() -> figures.Frame | None:
+    """The error page keeps its navigation, unless the trouble is that nothing can be read."""
+    try:
+        if not current_user.is_authenticated:
+            return None
+        return figures.frame(wasl().database, wasl().settings.environment, now())
+    except Exception:  # noqa: BLE001 - whatever it is, there is an error to show already
+        g._login_user = access.login_manager.anonymous_user()
+        return None
+
+
+_ANSWERS: dict[type[Exception], Callable[[Any], ResponseReturnValue]] = {
+    CSRFError: _on_old_form,
+    HTTPException: _on_http_error,
+    StoreAway: _on_store_away,
+    Exception: _on_fault,
+}

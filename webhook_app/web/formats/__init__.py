@@ -1,0 +1,134 @@
+"""How values are written on a page: numbers, times, words, sentences and the geometry of the pictures.
+
+Small pure functions; templates call them as filters and globals. No markup, no query, no clock lives here.
+"""
+
+from functools import wraps
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from flask import Flask, current_app, request, url_for
+
+from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, SourceRow, Step
+from webhook_app.web.formats import charts, numbers, sentences, words
+
+MONEY_AND_NUMBERS = (
+    numbers.iqd,
+    numbers.number,
+    numbers.percent,
+    numbers.seconds,
+    numbers.capped,
+    numbers.ago,
+    numbers.short_id,
+)
+WORDS = (
+    words.status_label,
+    words.step_label,
+    words.outcome_tone,
+    words.channel_name,
+    words.carrier_name,
+    words.type_name,
+    words.route_sentence,
+    words.environment_name,
+    words.anomaly_sentence,
+    words.reason_words,
+)
+SENTENCES = (sentences.headline, sentences.step_title, sentences.change)
+
+
+class Filter(Protocol):
+    """What the Messages page is narrowed to; None where it is not."""
+
+    status: str | None
+    carrier: str | None
+    channel: str | None
+    sms_type: str | None
+    source_id: str | None
+    since: str | None
+    until: str | None
+
+
+def register(app: Flask) -> None:
+    """Give `app`'s templates every filter and global of this package."""
+    for function in (*MONEY_AND_NUMBERS, *WORDS, *SENTENCES):
+        app.add_template_filter(function, function.__name__)
+    app.add_template_filter(wraps(numbers.clock)(lambda at: numbers.clock(at, zone())), "clock")
+    app.add_template_filter(wraps(numbers.clock_ms)(lambda at: numbers.clock_ms(at, zone())), "clock_ms")
+    app.add_template_filter(wraps(numbers.day)(lambda at: numbers.day(at, zone())), "day")
+    app.add_template_filter(wraps(numbers.when)(lambda at, now: numbers.when(at, now, zone())), "when")
+    app.add_template_filter(wraps(numbers.zone_label)(lambda now: numbers.zone_label(now, zone())), "zone_label")
+    app.add_template_filter(numbers.input_time, "input_time")
+    app.add_template_filter(wraps(numbers.wire_time)(lambda at: numbers.wire_time(at, zone())), "wire_time")
+    app.add_template_filter(support_text)
+    app.add_template_filter(finding)
+    app.add_template_filter(delivered_share)
+    app.add_template_filter(source_name)
+    app.add_template_filter(step_notes)
+    app.jinja_env.globals.update(
+        sparkline=charts.sparkline,
+        bar_chart=bar_chart,
+        hop_strip=hop_strip,
+        filter_args=filter_args,
+        live_url=live_url,
+        providers=words.PROVIDERS,
+        carriers=words.CARRIERS,
+        channels=words.CHANNELS,
+        sms_types=words.TYPES,
+        statuses=words.STATUSES,
+    )
+
+
+def zone() -> ZoneInfo:
+    """The time zone the pages speak in."""
+    return ZoneInfo(str(current_app.config["WASL_TIME_ZONE"]))
+
+
+def finding(overview: Overview) -> str:
+    return sentences.finding(overview, zone())
+
+
+def delivered_share(bucket: Bucket) -> float | None:
+    """Percent delivered of what is settled in one bar; None where nothing is."""
+    settled = bucket.delivered + bucket.failed
+    return bucket.delivered / settled * 100 if settled else None
+
+
+def source_name(sources: list[SourceRow], source_id: str) -> str:
+    """The name behind an id, or the id itself where the source is gone."""
+    return next((source.name for source in sources if str(source.id) == source_id), source_id)
+
+
+def support_text(detail: MessageDetail) -> str:
+    return sentences.support_text(detail, zone())
+
+
+def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
+    return sentences.step_notes(step, detail)
+
+
+def bar_chart(buckets: tuple[Bucket, ...], size: str, *, mirrored: bool = False) -> charts.BarChart:
+    return charts.bar_chart(buckets, charts.BAR_SIZES[size], zone(), mirrored=mirrored)
+
+
+def hop_strip(hops: tuple[Hop, ...], size: str, *, mirrored: bool = False) -> charts.HopStrip:
+    return charts.hop_strip(hops, charts.STRIP_SIZES[size], mirrored=mirrored)
+
+
+def filter_args(chosen: Filter, **changes: str | None) -> dict[str, str]:
+    """The query arguments of `chosen` with `changes` applied; None takes one away. Cursors are left out on purpose."""
+    arguments = {
+        "status": chosen.status,
+        "carrier": chosen.carrier,
+        "channel": chosen.channel,
+        "type": chosen.sms_type,
+        "source": chosen.source_id,
+        "from": chosen.since,
+        "to": chosen.until,
+    } | changes
+    return {name: value for name, value in arguments.items() if value}
+
+
+def live_url() -> str:
+    """This very page's address, asking for its live part only."""
+    arguments: dict[str, Any] = {**request.args.to_dict(), **(request.view_args or {}), "fragment": "live"}
+    return url_for(request.endpoint or "pages.overview", **arguments)

@@ -1,0 +1,197 @@
+"""Whole sentences about a message, a step, a range: what a person would say, built from rows."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from webhook_app.figures.rows import Hop, MessageDetail, Overview, Step
+from webhook_app.web.formats.numbers import clock, day, percent, seconds, zone_label
+from webhook_app.web.formats.translation import N_, gettext
+from webhook_app.web.formats.words import channel_name, reason_words, route_sentence, type_name
+
+_OPEN_SENTENCES = {
+    "accepted": N_("Accepted by OTPIQ, waiting for its first report"),
+    "queued": N_("Waiting to be sent"),
+    "sending": N_("On its way to OTPIQ"),
+    "throttled": N_("OTPIQ asked to wait: too many messages in a short time"),
+    "unconfirmed": N_("In doubt: OTPIQ may have it, its answer never came"),
+    "unresolved": N_("Never settled: no answer and no report in 72 hours"),
+    "unsent": N_("Not sent: nothing left this machine"),
+}
+_ANSWERS = {
+    "accepted": N_("Accepted by OTPIQ"),
+    "rejected": N_("Refused by OTPIQ"),
+    "throttled": N_("OTPIQ asked to wait"),
+    "unconfirmed": N_("No clear answer from OTPIQ"),
+    "unsent": N_("OTPIQ could not be reached"),
+}
+_WORDS = {
+    "sent": N_("sent"),
+    "delivered": N_("delivered"),
+    "read": N_("read"),
+    "failed": N_("failed"),
+    "expired": N_("expired"),
+    "undelivered": N_("undelivered"),
+    "rejected": N_("rejected"),
+    "pending": N_("pending"),
+}
+_RANGES_BEFORE = {"today": N_("vs. yesterday"), "7d": N_("vs. the 7 days before"), "30d": N_("vs. the 30 days before")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How a figure moved against the range before; `tone` is ok, bad or few."""
+
+    text: str
+    tone: str
+    against: str
+
+
+def headline(detail: MessageDetail) -> str:
+    """What became of the message, in one sentence."""
+    row = detail.row
+    if row.status in ("delivered", "read"):
+        return _delivered(detail)
+    if row.status == "failed":
+        return _failed(detail)
+    if row.status == "rejected":
+        reason = reason_words(row.reason)
+        return gettext("Refused by OTPIQ: %(why)s", why=reason.meaning) if reason else gettext("Refused by OTPIQ")
+    sentence = _open(detail)
+    return gettext("No report for 72 hours. Last known: %(sentence)s", sentence=sentence) if row.no_report else sentence
+
+
+def _delivered(detail: MessageDetail) -> str:
+    channel = channel_name(detail.row.channel)
+    failed = _listed(
+        tuple(hop for hop in detail.row.hops if hop.outcome == "failed" and hop.channel != detail.row.channel)
+    )
+    took = seconds(detail.row.took_s)
+    read = detail.row.status == "read"
+    if failed and detail.row.took_s is not None:
+        text = (
+            N_("Read on %(channel)s after %(failed)s failed, in %(took)s")
+            if read
+            else N_("Delivered by %(channel)s after %(failed)s failed, in %(took)s")
+        )
+    elif failed:
+        text = (
+            N_("Read on %(channel)s after %(failed)s failed")
+            if read
+            else N_("Delivered by %(channel)s after %(failed)s failed")
+        )
+    elif detail.row.took_s is not None:
+        text = N_("Read on %(channel)s, in %(took)s") if read else N_("Delivered by %(channel)s, in %(took)s")
+    else:
+        text = N_("Read on %(channel)s") if read else N_("Delivered by %(channel)s")
+    return gettext(text, channel=channel, failed=failed, took=took)
+
+
+def _failed(detail: MessageDetail) -> str:
+    tried = _listed(tuple(hop for hop in detail.row.hops if hop.outcome == "failed")) or channel_name(
+        detail.row.channel
+    )
+    if detail.row.took_s is None:
+        return gettext("Failed by %(tried)s", tried=tried)
+    return gettext("Failed by %(tried)s, after %(took)s", tried=tried, took=seconds(detail.row.took_s))
+
+
+def _open(detail: MessageDetail) -> str:
+    status = detail.row.status
+    if status == "sent":
+        if detail.row.closed:
+            return gettext(
+                "Sent by %(channel)s; this network gives no receipts", channel=channel_name(detail.row.channel)
+            )
+        return gettext("Sent by %(channel)s, waiting for its receipt", channel=channel_name(detail.row.channel))
+    if status == "retrying":
+        failed = _listed(tuple(hop for hop in detail.row.hops if hop.outcome == "failed"))
+        return gettext("%(failed)s failed, the next channel is being tried", failed=failed)
+    return gettext(_OPEN_SENTENCES[status]) if status in _OPEN_SENTENCES else status
+
+
+def _listed(hops: tuple[Hop, ...]) -> str:
+    """ "WhatsApp", "WhatsApp and Telegram", "WhatsApp, Telegram and SMS"."""
+    names = [channel_name(hop.channel) for hop in hops]
+    if len(names) < 2:
+        return "".join(names)
+    return gettext("%(first)s and %(last)s", first=", ".join(names[:-1]), last=names[-1])
+
+
+def step_title(step: Step) -> str:
+    """The bold line of one step."""
+    if step.kind == "asked":
+        return gettext("Asked by %(who)s", who=step.asked_by) if step.asked_by else gettext("Asked")
+    if step.kind == "answer":
+        return gettext(_ANSWERS[step.word]) if step.word in _ANSWERS else step.word or gettext("Answered")
+    if step.quarantined:
+        return gettext("A callback that could not be read")
+    word = gettext(_WORDS[step.word]) if step.word in _WORDS else step.word or gettext("no status")
+    title = gettext("%(channel)s: %(word)s", channel=channel_name(step.channel), word=word)
+    if step.is_final:
+        return gettext("%(title)s, final", title=title)
+    return gettext("%(title)s, not final", title=title) if step.word == "failed" else title
+
+
+def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
+    """The small print under a step, in reading order; ids, money and the reason stand in the template."""
+    notes = []
+    if step.kind == "asked":
+        notes += [type_name(detail.row.sms_type), gettext("route: %(route)s", route=route_sentence(detail.provider))]
+        if detail.sender_id:
+            notes.append(gettext("sender %(sender)s", sender=detail.sender_id))
+    if step.kind == "callback":
+        notes.append(gettext("callback, secret right"))
+    if step.kind == "tracking":
+        notes.append(gettext("answer to our own question"))
+    if step.quarantined:
+        notes.append(step.quarantined)
+    if step.repeats:
+        notes.append(gettext("came %(times)s times", times=step.repeats + 1))
+    if not step.changed:
+        notes.append(gettext("changed nothing"))
+    return tuple(notes)
+
+
+def support_text(detail: MessageDetail, zone: ZoneInfo) -> str:
+    """What OTPIQ's support needs to find this message, ready to paste. In English: it is for them."""
+    at = detail.row.created_at
+    ids = ", ".join(detail.sms_ids) or "no smsId"
+    hops = ", ".join(
+        f"{_english(hop.channel)} {hop.outcome} after {hop.end_s - hop.start_s:.1f} s" for hop in detail.row.hops
+    )
+    fate = hops or detail.row.status
+    where = _english(detail.row.carrier)
+    reason = f'\nReason given: "{detail.row.reason}"' if detail.row.reason else ""
+    utc = zone_label(at, zone).split("(")[-1].rstrip(")")
+    return f"{ids}, {day(at, zone)} {clock(at, zone)} ({utc}), {where}: {fate}.{reason}"
+
+
+def _english(word: str) -> str:
+    return {"whatsapp": "WhatsApp", "sms": "SMS"}.get(word, word.capitalize())
+
+
+def finding(overview: Overview, zone: ZoneInfo) -> str:
+    """The bar chart's title: what it shows, said in words."""
+    if overview.worst is not None:
+        at = overview.worst.start.astimezone(zone)
+        if overview.range == "today":
+            return gettext("Failures jumped at %(time)s", time=f"{at:%H:%M}")
+        return gettext("Failures jumped on %(day)s at %(time)s", day=day(at, zone), time=f"{at:%H:%M}")
+    if overview.messages == 0:
+        return gettext("No messages in this range")
+    if overview.delivered_percent is None:
+        return gettext("Nothing is settled yet")
+    return gettext("No jump in failures: %(percent)s%% delivered", percent=percent(overview.delivered_percent))
+
+
+def change(now: float | None, before: float | None, span: str, *, points: bool = False) -> Change | None:
+    """`now` against `before`: in percent of it, or in points; None where nothing compares."""
+    if now is None or before is None or (not points and before == 0):
+        return None
+    moved = now - before if points else (now - before) / before * 100
+    against = gettext(_RANGES_BEFORE.get(span, N_("vs. the range before")))
+    if abs(moved) < 0.05:
+        return Change(text=gettext("no change"), tone="few", against=against)
+    amount = f"{'+' if moved > 0 else '−'}{abs(moved):,.1f}"
+    tone = ("ok" if moved > 0 else "bad") if points else "few"
+    return Change(text=amount if points else f"{amount}%", tone=tone, against=against)

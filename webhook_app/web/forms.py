@@ -1,0 +1,115 @@
+"""The Send page's form: what was typed, turned into OTPIQ's own body, checked by the same rules as the API."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
+
+from ..otpiq import InvalidSend, Problem, SendRequest, parse_send
+from ..otpiq.requests import N_
+from ..sending import Outcome, Repeatable
+from ..status import Status
+
+_FIELDS = {
+    "verification": ("verificationCode", "provider", "senderId"),
+    "custom": ("customMessage", "senderId"),
+    "whatsapp-template": ("templateName", "whatsappAccountId", "whatsappPhoneId", "templateParameters", "senderId"),
+}
+_TYPED = (
+    "smsType", "phoneNumber", "verificationCode", "customMessage", "senderId", "provider", "whatsappAccountId",
+    "whatsappPhoneId", "templateName", "templateParameters", "reference", "again",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why nothing went out, in a person's words, with the provider's own beside."""
+
+    title: str
+    advice: str
+    provider_words: str
+    wait_minutes: int | None
+
+
+def blank(sms_type: str | None, repeatable: Repeatable | None) -> dict[str, str]:
+    """A fresh form; for "send again" filled like the first message, its number staying on the server."""
+    form = {"smsType": sms_type or "verification", "once": secrets.token_urlsafe(16)}
+    if repeatable is not None:
+        form |= {name: value for name, value in repeatable.fields.items() if value}
+        form["again"] = str(repeatable.message_id)
+    return form
+
+
+def typed(form: MultiDict[str, str]) -> dict[str, str]:
+    """What came from the browser, as text, with a new once-token for the next try."""
+    return {name: form.get(name, "") for name in _TYPED} | {"once": secrets.token_urlsafe(16)}
+
+
+def read(form: dict[str, str], repeatable: Repeatable | None) -> SendRequest:
+    """Check the form. Only the chosen type's fields count. Raises InvalidSend, with texts in the reader's language."""
+    sms_type = form["smsType"]
+    names = ("smsType", "phoneNumber", "reference", *_FIELDS.get(sms_type, ()))
+    body: dict[str, Any] = {name: form[name].replace("\r\n", "\n") for name in names if form[name]}
+    if repeatable is not None and not form["phoneNumber"].strip():
+        body["phoneNumber"] = repeatable.phone
+    unreadable = {}
+    if "templateParameters" in body:
+        try:
+            body["templateParameters"] = json.loads(body["templateParameters"])
+        except (ValueError, RecursionError):
+            del body["templateParameters"]
+            unreadable["templateParameters"] = [Problem(N_('must be JSON such as {"body": {"1": "123456"}}'))]
+    try:
+        request = parse_send(body)
+    except InvalidSend as invalid:
+        raise InvalidSend(invalid.errors | unreadable) from None
+    if unreadable:
+        raise InvalidSend(unreadable)
+    return request
+
+
+def words(errors: dict[str, list[Problem]]) -> dict[str, list[str]]:
+    return {field: [_(problem.text, **problem.values) for problem in problems] for field, problems in errors.items()}
+
+
+def refusal(outcome: Outcome) -> Refusal:
+    title, advice = _refusal_words(outcome)
+    throttled = outcome.state == Status.THROTTLED
+    return Refusal(
+        title=title,
+        advice=advice,
+        provider_words=outcome.words if outcome.state != Status.UNSENT else "",
+        wait_minutes=max(1, outcome.numbers.get("waitMinutes", 1)) if throttled else None,
+    )
+
+
+def _refusal_words(outcome: Outcome) -> tuple[str, str]:
+    nothing_charged = _("Nothing was sent and nothing charged.")
+    by_kind = {
+        "credit": (
+            _("The balance does not cover this message."),
+            _("It needs %(needed)s IQD and the account holds %(held)s. Top it up at OTPIQ, then send again.",
+              needed=_amount(outcome, "requiredCredit"), held=_amount(outcome, "yourCredit")),
+        ),
+        "threshold": (
+            _("The project's spending limit would be passed."),
+            _("%(spent)s of %(limit)s IQD are spent. Raise the limit at OTPIQ, or wait for the next period.",
+              spent=_amount(outcome, "currentSpending"), limit=_amount(outcome, "spendingThreshold")),
+        ),
+        "trial": (_("The account is in trial mode."), _("It reaches only its owner's own number until it is upgraded at OTPIQ.")),
+        "sender": (_("This sender is not approved."), _("Choose an approved one, or leave OTPIQ's own.")),
+        "phone": (_("OTPIQ does not take this number."), _("Check its digits and country code.")),
+        "invalid": (_("OTPIQ found a mistake in the request."), _("Its words below name the field.")),
+        "key": (_("OTPIQ refuses the key that Wasl uses."), _("Set a valid OTPIQ_API_KEY and start again.")),
+        "rate": (_("Too many messages in a short time."), nothing_charged),
+        "not_sent": (_("OTPIQ could not be reached: not sent."), _("It is safe to send again.")),
+    }  # fmt: skip
+    return by_kind.get(outcome.kind or "", (_("OTPIQ refused the message."), nothing_charged))
+
+
+def _amount(outcome: Outcome, name: str) -> str:
+    known = outcome.numbers.get(name)
+    return f"{known:,}" if known is not None else "?"

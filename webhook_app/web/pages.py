@@ -1,0 +1,233 @@
+"""The pages: arguments in, one question to the rooms below, a template out. No rule and no arithmetic lives here."""
+
+from datetime import date, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from .. import figures, sending, sources, tracking
+from ..figures import Filter
+from ..otpiq import InvalidSend, OtpiqError
+from ..otpiq.requests import PROVIDERS, SMS_TYPES
+from ..phone import Carrier, mask
+from ..sending import Asked
+from ..status import CHANNELS, UNKNOWN_CHANNEL, Status
+from . import forms
+from .access import own_path
+from .context import now, wasl
+
+blueprint = Blueprint("pages", __name__)
+THEME_COOKIE = "wasl_theme"
+
+
+@blueprint.get("/")
+def overview() -> ResponseReturnValue:
+    range_ = _choice("range", figures.RANGES) or "today"
+    shown = figures.overview(wasl().database, range_, wasl().settings.time_zone, now())
+    steps = {
+        "key": wasl().settings.otpiq_api_key is not None,
+        "public_url": wasl().settings.is_https or wasl().settings.environment == "simulator",
+        "sent": bool(shown.latest),
+    }
+    return _live("overview", overview=shown, is_first_run=not shown.latest, steps=steps)
+
+
+@blueprint.get("/messages")
+def messages() -> ResponseReturnValue:
+    filter_ = Filter(
+        status=_choice("status", tuple(Status)),
+        carrier=_choice("carrier", tuple(Carrier)),
+        channel=_choice("channel", (*CHANNELS, UNKNOWN_CHANNEL)),
+        sms_type=_choice("type", (*SMS_TYPES, "unknown")),
+        source_id=_id("source"),
+        since=_moment("from"),
+        until=_moment("to"),
+    )
+    database, zone = wasl().database, wasl().settings.time_zone
+    return _live(
+        "messages",
+        page=figures.page(database, filter_, zone, now(), before=_id("before"), after=_id("after")),
+        tabs=figures.tabs(database, filter_, zone),
+        filter=_as_typed(),
+        sources=figures.source_rows(database, wasl().stamper),
+        query=None,
+    )
+
+
+@blueprint.post("/messages/search")
+def search() -> ResponseReturnValue:
+    """By POST, so that a phone number never stands in an address, a history or a proxy's log."""
+    query = request.form.get("q", "").strip()[:200]
+    if not query:
+        return redirect(url_for("pages.messages"), 303)
+    found = figures.search(wasl().database, query, now(), before=_id("before"))
+    return _page("messages.html", page=found, query=query, filter=_as_typed(), tabs=(), sources=())
+
+
+@blueprint.get("/messages/<uuid:message_id>")
+def message(message_id: UUID) -> ResponseReturnValue:
+    detail = figures.find_detail(wasl().database, message_id, now())
+    if detail is None:
+        abort(404, _("There is no message with this id."))
+    return _live("message", detail=detail)
+
+
+@blueprint.post("/messages/<uuid:message_id>/check")
+def check(message_id: UUID) -> ResponseReturnValue:
+    """Ask OTPIQ about this message now; 303 back to it."""
+    try:
+        changed = tracking.check(wasl().database, wasl().otpiq, message_id, now)
+        flash(_("OTPIQ told something new.") if changed else _("OTPIQ knows nothing new."), "success")
+    except LookupError:
+        abort(404, _("There is no message with this id."))
+    except tracking.NothingToAskBy:
+        flash(_("OTPIQ gave no smsId for this message, so it cannot be asked about it."), "error")
+    except OtpiqError:
+        flash(_("OTPIQ gave no answer that helps; what it said stands in the timeline."), "error")
+    return redirect(url_for("pages.message", message_id=message_id), 303)
+
+
+@blueprint.get("/send")
+def send() -> ResponseReturnValue:
+    repeatable = _repeatable(request.args.get("again"))
+    return _send_page(forms.blank(_choice("type", SMS_TYPES), repeatable))
+
+
+@blueprint.post("/send")
+def send_now() -> ResponseReturnValue:
+    """303 to the message's live page; 400 with the form when something is wrong or OTPIQ refused."""
+    form = forms.typed(request.form)
+    repeatable = _repeatable(form["again"])
+    try:
+        asked_for = forms.read(form, repeatable)
+    except InvalidSend as invalid:
+        return _send_page(form, errors=forms.words(invalid.errors)), 400
+    asked = Asked(
+        by=f"user:{current_user.name}",
+        once_key=request.form.get("once", "")[:100] or None,
+        body=repr(sorted(request.form.items(multi=True))).encode(errors="replace"),
+        again_of=repeatable.message_id if repeatable else None,
+        estimate_iqd=wasl().prices.estimate_iqd(asked_for.phone, asked_for.sender_id),
+    )
+    try:
+        outcome = sending.send(wasl().database, wasl().otpiq, wasl().stamper, asked_for, asked, now)
+    except sending.StillRunning as running:  # a double click: the first one is on its way
+        return redirect(url_for("pages.message", message_id=running.message_id), 303)
+    except sending.KeyReused:
+        flash(_("This form was sent before with other contents. Look at it once more, then send it."), "error")
+        return _send_page(form), 400
+    if outcome.state in (Status.ACCEPTED, Status.UNCONFIRMED):
+        return redirect(url_for("pages.message", message_id=outcome.message_id), 303)
+    return _send_page(form, refusal=forms.refusal(outcome)), 400
+
+
+@blueprint.route("/sources", methods=["GET", "POST"], endpoint="sources")
+def source_list() -> ResponseReturnValue:
+    """200 the list, 303 after making one, 400 with the form when the name will not do."""
+    errors, form = {}, {"name": request.form.get("name", "")}
+    if request.method == "POST":
+        try:
+            added = sources.add(wasl().database, form["name"], now())
+            flash(_("Source %(name)s was made: put its URL and secret into the program.", name=added.name), "success")
+            return redirect(url_for("pages.sources"), 303)
+        except sources.BadName as wrong:
+            errors = {"name": [_(str(wrong))]}
+    rows = figures.source_rows(wasl().database, wasl().stamper)
+    return _page("sources.html", rows=rows, errors=errors, form=form), 400 if errors else 200
+
+
+@blueprint.post("/theme")
+def theme() -> ResponseReturnValue:
+    """303 back; light, dark, or as the device does."""
+    answer = redirect(own_path(request.form.get("next")), 303)
+    chosen = request.form.get("theme")
+    if chosen in ("light", "dark"):
+        answer.set_cookie(
+            THEME_COOKIE, chosen, max_age=365 * 86400, httponly=True, samesite="Lax", secure=wasl().settings.is_https
+        )
+    else:
+        answer.delete_cookie(THEME_COOKIE)
+    return answer
+
+
+def _send_page(
+    form: dict[str, str], errors: dict[str, list[str]] | None = None, refusal: forms.Refusal | None = None
+) -> str:
+    repeatable = _repeatable(form.get("again"))
+    estimate_iqd = wasl().prices.estimate_iqd(repeatable.phone if repeatable else None, form.get("senderId"))
+    balance_iqd = figures.latest_balance_iqd(wasl().database)
+    known = balance_iqd is not None and estimate_iqd is not None
+    return _page(
+        "send.html",
+        form=form,
+        errors=errors or {},
+        refusal=refusal,
+        senders=wasl().prices.senders(),
+        providers=PROVIDERS,
+        again_to=mask(repeatable.phone) if repeatable else None,
+        estimate_iqd=estimate_iqd,
+        balance_after_iqd=balance_iqd - estimate_iqd if known else None,
+    )
+
+
+def _live(name: str, **values: Any) -> Response:
+    """The page, or (`?fragment=live`) its moving part with an ETag: 304 when nothing changed."""
+    if not request.args.get("fragment"):
+        return make_response(_page(f"{name}.html", **values))
+    answer = make_response(_page(f"_{name}_live.html", **values))
+    answer.add_etag()
+    return answer.make_conditional(request)  # type: ignore[return-value]
+
+
+def _page(template: str, **values: Any) -> str:
+    frame = figures.frame(wasl().database, wasl().settings.environment, now())
+    return render_template(template, frame=frame, **values)
+
+
+def _repeatable(message_id: str | None) -> sending.Repeatable | None:
+    try:
+        return sending.find_repeatable(wasl().database, UUID(message_id)) if message_id else None
+    except ValueError:
+        abort(400, _("again: must be the id of a message"))
+
+
+def _choice(name: str, allowed: tuple[str, ...]) -> str | None:
+    """An argument of a list of words. 400 names it when it is another word."""
+    value = request.args.get(name) or None
+    if value is not None and value not in allowed:
+        abort(400, _("%(name)s: must be one of %(allowed)s", name=name, allowed=", ".join(allowed)))
+    return value
+
+
+def _id(name: str) -> UUID | None:
+    value = request.values.get(name)
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        abort(400, _("%(name)s: must be an id such as 01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41", name=name))
+
+
+def _moment(name: str) -> date | datetime | None:
+    """A day (2026-11-22), or a moment in the reader's zone (2026-11-22T15:00)."""
+    value = request.args.get(name)
+    if not value:
+        return None
+    try:
+        if len(value) == 10:
+            return date.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=wasl().settings.time_zone)
+    except ValueError:
+        abort(400, _("%(name)s: must be a day such as 2026-11-22 or a time such as 2026-11-22T15:00", name=name))
+
+
+def _as_typed() -> SimpleNamespace:
+    """The filter as it stands in the address, for links and chips."""
+    names = {"sms_type": "type", "source_id": "source", "since": "from", "until": "to"}
+    shown = ("status", "carrier", "channel", "sms_type", "source_id", "since", "until")
+    return SimpleNamespace(**{name: request.args.get(names.get(name, name)) or None for name in shown})
