@@ -348,9 +348,14 @@ def test_an_ordinary_callback_comes_after_the_answer(
 # Misbehaviours
 
 
-def test_a_callback_comes_before_its_own_answer(client: httpx.Client, receiver: Receiver) -> None:
-    client.post("/sms", json=otp(ending_in(Misbehaviour.CALLBACK_FIRST), receiver))
-    assert receiver.statuses[0] == "sent"
+@pytest.mark.parametrize("report_type", ["all", "final"])
+def test_a_callback_comes_before_its_own_answer(
+    client: httpx.Client, simulator: Simulator, receiver: Receiver, report_type: str
+) -> None:
+    report = {"deliveryReportType": report_type}
+    client.post("/sms", json=otp(ending_in(Misbehaviour.CALLBACK_FIRST), receiver, deliveryReport=report))
+    assert receiver.received
+    assert simulator.ledger.sends[0].acknowledged
 
 
 def test_repeated_callbacks_come_three_times_each(
@@ -598,7 +603,10 @@ def test_run_serves_until_a_signal_and_ends_cleanly(number: signal.Signals) -> N
         host, port = process.stdout.readline().strip().removeprefix("http://").removesuffix("/api").split(":")
         socket.create_connection((host, int(port)), timeout=5).close()
         process.send_signal(number)
-        assert process.wait(15) == 0
+        try:
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
 
 
 # Plots, without a network

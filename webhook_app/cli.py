@@ -164,9 +164,7 @@ def simulate(host: str, port: int, speed: float, misbehave: float, seed: int | N
         return
     options = Options(speed=speed, rates=Rates(misbehave=misbehave, seed=seed))
     try:
-        run(
-            host, port, options, lambda base_url: click.echo(f"Simulated OTPIQ: OTPIQ_BASE_URL={base_url}", err=True)
-        )
+        run(host, port, options, lambda base_url: click.echo(f"Simulated OTPIQ: OTPIQ_BASE_URL={base_url}", err=True))
     except OSError as error:
         raise serving.PortTaken(
             f"{host}:{port} cannot be used ({error.strerror}): choose another with --port"

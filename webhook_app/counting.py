@@ -25,9 +25,9 @@ _FOLD_EVERY = 500  # writers, on average
 @contextmanager
 def recounted(session: Session, message: Message, *, is_new: bool = False) -> Iterator[None]:
     """Count `message` as it is after the block in place of what it was before; in the caller's transaction."""
-    before = None if is_new else _count_of(message)
+    before = None if is_new else count_of(message)
     yield
-    after = _count_of(message)
+    after = count_of(message)
     if before == after:
         return
     deltas = [after] if before is None else [before | {name: -before[name] for name in COUNT_SUMS}, after]
@@ -69,7 +69,7 @@ def _add_to_tally(session: Session, sums: dict[tuple[Any, ...], list[int]], is_s
     )
 
 
-def _count_of(message: Message) -> dict[str, Any]:
+def count_of(message: Message) -> dict[str, Any]:
     return {
         "hour": message.created_at.replace(minute=0, second=0, microsecond=0),
         "status": message.status,

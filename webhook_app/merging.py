@@ -22,7 +22,7 @@ def lock(session: Session, message_id: UUID) -> Message | None:
 def add(session: Session, message: Message) -> None:
     """Store a new message, its headline and its count."""
     with counting.recounted(session, message, is_new=True):
-        _derive(message, status.NOTHING)
+        derive(message, status.NOTHING)
         session.add(message)
         session.flush()
 
@@ -34,12 +34,13 @@ def merge(session: Session, message: Message, facts: Iterable[Fact] = (), **colu
             setattr(message, name, value)
         known = status.from_json(message.delivery)
         joined = known.join(status.fold(facts))
-        _derive(message, joined)
+        derive(message, joined)
         session.flush()
     return replace(joined, last_at=None) != replace(known, last_at=None)
 
 
-def _derive(message: Message, delivery: status.Delivery) -> None:
+def derive(message: Message, delivery: status.Delivery) -> None:
+    """Write the join and what follows from it into the row."""
     headline = status.headline(delivery, Status(message.send_state), message.provider)
     message.delivery = status.to_json(delivery)
     message.status = headline.status

@@ -104,7 +104,11 @@ def send(
         answer = error
     outcome = _outcome(message.id, answer, asked.estimate_iqd)
     log.info(
-        "message.sent", message_id=str(message.id), to=mask(request.phone), outcome=str(outcome.state), kind=outcome.kind
+        "message.sent",
+        message_id=str(message.id),
+        to=mask(request.phone),
+        outcome=str(outcome.state),
+        kind=outcome.kind,
     )
     with _whatever_the_store_does(message.id):
         _settle(database, outcome, answer, clock())

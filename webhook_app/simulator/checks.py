@@ -7,7 +7,7 @@ import hashlib
 import ipaddress
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,11 +37,11 @@ class Refused(Exception):  # noqa: N818  (named for what happened, as everywhere
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The deliveryReport of one send; the secret lives here only, never in the ledger."""
+    """The deliveryReport of one send. The secret is kept only to be echoed, and shown nowhere."""
 
     webhook_url: str
     report_type: str
-    secret: str | None
+    secret: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +100,9 @@ def digest_of(body: dict[str, Any]) -> str:
 
 
 def _check_content(body: dict[str, Any], sms_type: str) -> None:
-    for field in _WHATSAPP_FIELDS:
-        if field in body and not _is_text(body[field]):
-            raise invalid(f"{field} must be a non-empty string")
+    for name in _WHATSAPP_FIELDS:
+        if name in body and not _is_text(body[name]):
+            raise invalid(f"{name} must be a non-empty string")
     if sms_type == "verification":
         code = body.get("verificationCode")
         if not _is_text(code) or len(str(code)) > _MAX_CODE_LENGTH:
@@ -111,7 +111,7 @@ def _check_content(body: dict[str, Any], sms_type: str) -> None:
         if not _is_text(body.get("customMessage")):
             raise invalid("customMessage is required for custom messages")
     else:
-        missing = [field for field in _WHATSAPP_FIELDS if field not in body]
+        missing = [name for name in _WHATSAPP_FIELDS if name not in body]
         if missing:
             raise invalid(f"{', '.join(missing)} required for whatsapp-template messages")
         if not isinstance(body.get("templateParameters"), dict):

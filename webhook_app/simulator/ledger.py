@@ -1,7 +1,7 @@
 """The truth of one simulated account: every send, what it cost, what became of it, and every callback tried.
 
-Kept in memory and read by tests and people through GET /__ledger. Codes, texts, parameters and secrets never
-come here.
+Kept in memory and read by tests and people through GET /__ledger. Codes, texts and parameters never come
+here, and a webhook's secret is never shown.
 """
 
 import secrets

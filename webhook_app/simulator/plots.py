@@ -147,7 +147,7 @@ def plot(phone: str, provider: str, sms_type: str, rng: random.Random, rates: Ra
         after_s = last.after_s + rng.uniform(*_LATE_RECEIPT_S)
         events.append(replace(last, after_s=after_s, status=EventStatus.DELIVERED, reason=None))
     if misbehaviour is Misbehaviour.CALLBACK_FIRST:  # all at once, or a "final" report would keep the answer waiting
-        events = [replace(event, after_s=0.1 * number) for number, event in enumerate(events)]
+        events = [replace(event, after_s=0.3 * number) for number, event in enumerate(events)]
     return Plot(route=route, events=tuple(events), misbehaviour=misbehaviour)
 
 

@@ -31,6 +31,7 @@ class Letter:
     body: bytes
     tried: Callable[[int | None, str | None], None]
     first_try: threading.Event = field(default_factory=threading.Event)  # set when the first try is over
+    not_before: threading.Event | None = None  # the first try of a letter posted earlier and due no later
     retries_done: int = 0
 
 
@@ -115,9 +116,14 @@ class Postman:
     def _work(self) -> None:
         while (letter := self._due.get()) is not None:
             try:
+                # At a high speed two letters of one message are milliseconds apart, and workers would swap them at
+                # random. The earlier one left the queue first, so some worker already has it: no deadlock.
+                if letter.not_before is not None:
+                    letter.not_before.wait(_ANSWER_WITHIN_S)
                 if not self._stopping:
                     self._deliver(letter)
             finally:
+                letter.first_try.set()
                 with self._changed:
                     # With letters still queued this worker takes the next one at once: it is not idle.
                     self._idle += self._due.empty()

@@ -3,6 +3,7 @@
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType, TracebackType
@@ -17,6 +18,7 @@ from webhook_app.simulator.web import Options, Simulation, create_simulator
 
 _BACKLOG = 256
 _POLL_S = 0.05  # how late the serving thread may notice a stop
+_SIGNAL_POLL_S = 0.1
 
 
 class Simulator:
@@ -91,10 +93,10 @@ def run(
     on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; `on_start` is told the base URL. Main thread only. Raises OSError: port taken."""
-    stopped = threading.Event()
+    signals: list[int] = []
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        signals.append(number)
 
     options = options or Options()
     with Simulator(port, options.speed, options.rates, host=host, credit_iqd=options.credit_iqd) as simulator:
@@ -102,7 +104,10 @@ def run(
         try:
             if on_start is not None:
                 on_start(simulator.base_url)
-            stopped.wait()
+            # Looked at in turns: a signal that lands just before a long wait begins would not be seen until it ends,
+            # and setting an Event from a signal can lock against the very wait it should end.
+            while not signals:
+                time.sleep(_SIGNAL_POLL_S)
         finally:
             for number, action in before.items():
                 signal.signal(number, action)

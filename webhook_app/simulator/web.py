@@ -173,13 +173,14 @@ def _post_and_release(simulation: Simulation, entry: Entry) -> None:
 
 
 def _post_callbacks(simulation: Simulation, entry: Entry) -> list[Letter]:
-    letters = [_letter(simulation, entry, callback) for callback in entry.callbacks]
-    for letter in letters:
-        simulation.postman.post(letter)
+    letters: list[Letter] = []
+    for callback in entry.callbacks:
+        letters.append(_letter(simulation, entry, callback, letters[-1].first_try if letters else None))
+        simulation.postman.post(letters[-1])
     return letters
 
 
-def _letter(simulation: Simulation, entry: Entry, callback: Callback) -> Letter:
+def _letter(simulation: Simulation, entry: Entry, callback: Callback, not_before: Flag | None) -> Letter:
     report = entry.send.report
     assert report is not None, "without a report there are no callbacks"
     headers = {"Content-Type": "application/json", "User-Agent": "otpiq-simulator"}
@@ -195,6 +196,7 @@ def _letter(simulation: Simulation, entry: Entry, callback: Callback) -> Letter:
         headers=headers,
         body=json.dumps(_callback_body(entry, report.report_type, entry.plot.events[callback.event])).encode(),
         tried=tried,
+        not_before=not_before,
     )
 
 

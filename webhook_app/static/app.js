@@ -109,7 +109,7 @@ function countdowns() {
 }
 
 function freshTimes() {
-  const say = new Intl.RelativeTimeFormat(document.documentElement.lang, { style: "short", numeric: "always" });
+  const say = new Intl.RelativeTimeFormat(document.documentElement.lang, { style: "narrow", numeric: "always" });
   for (const time of document.querySelectorAll("time[data-ago]")) {
     const passed = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000);
     const [unit, length] = AGO_UNITS.find(([, length]) => passed >= length) ?? ["second", 1];

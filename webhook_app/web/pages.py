@@ -161,7 +161,6 @@ def _send_page(
     repeatable = _repeatable(form.get("again"))
     estimate_iqd = wasl().prices.estimate_iqd(repeatable.phone if repeatable else None, form.get("senderId"))
     balance_iqd = figures.latest_balance_iqd(wasl().database)
-    known = balance_iqd is not None and estimate_iqd is not None
     return _page(
         "send.html",
         form=form,
@@ -171,7 +170,7 @@ def _send_page(
         providers=PROVIDERS,
         again_to=mask(repeatable.phone) if repeatable else None,
         estimate_iqd=estimate_iqd,
-        balance_after_iqd=balance_iqd - estimate_iqd if known else None,
+        balance_after_iqd=None if balance_iqd is None or estimate_iqd is None else balance_iqd - estimate_iqd,
     )
 
 

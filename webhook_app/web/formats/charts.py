@@ -80,6 +80,7 @@ class BarChart:
     size: Size
     base: float  # y of the zero line
     label_y: float
+    scale_x: float  # where the scale's numbers begin
     bars: tuple[Bar, ...]
     times: tuple[Mark, ...]
     grid: tuple[Mark, ...]  # `at` is y
@@ -158,14 +159,23 @@ def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored
         for index, bucket in enumerate(buckets)
     )
     times = tuple(
-        _edge_safe(place(index), slot, text, size.width) for index, text in _time_labels(buckets, size.labels, zone)
+        _edge_safe(place(index), slot, text, size.width, mirrored=mirrored)
+        for index, text in _time_labels(buckets, size.labels, zone)
     )
     grid = tuple(
         Mark(at=round(base - (base - 12) * part / 2, 1), text=f"{top * part // 2:,}", anchor="start")
         for part in (1, 2)
         if top * part % 2 == 0
     )
-    return BarChart(size=size, base=base, label_y=base + 16, bars=bars, times=times, grid=grid)
+    return BarChart(
+        size=size,
+        base=base,
+        label_y=base + 16,
+        scale_x=size.width - 2.0 if mirrored else 2.0,
+        bars=bars,
+        times=times,
+        grid=grid,
+    )
 
 
 def _segments(bucket: Bucket, base: float, scale: float) -> tuple[Segment, ...]:
@@ -221,17 +231,21 @@ def _time_labels(buckets: Sequence[Bucket], most: int, zone: ZoneInfo) -> list[t
     return labels[::step]
 
 
-def _edge_safe(x: float, slot: float, text: str, width: float) -> Mark:
+def _edge_safe(x: float, slot: float, text: str, width: float, *, mirrored: bool) -> Mark:
     """The label in the middle under its bar, or flush with the drawing's edge where it would stick out."""
     middle = x + slot / 2
-    anchor = _anchor(middle, width)
-    return Mark(at=round({"start": x + 1, "end": x + slot - 1}.get(anchor, middle), 1), text=text, anchor=anchor)
+    anchor = _anchor(middle, width, mirrored=mirrored)
+    edge = x + 1 if middle < width / 2 else x + slot - 1
+    return Mark(at=round(middle if anchor == "middle" else edge, 1), text=text, anchor=anchor)
 
 
-def _anchor(x: float, width: float) -> str:
+def _anchor(x: float, width: float, *, mirrored: bool) -> str:
+    """Which end of a label stands at `x`; in right-to-left text a label starts at its right."""
     if x < 18:
-        return "start"
-    return "end" if x > width - 18 else "middle"
+        return "end" if mirrored else "start"
+    if x > width - 18:
+        return "start" if mirrored else "end"
+    return "middle"
 
 
 def hop_strip(hops: Sequence[Hop], size: Size, *, mirrored: bool = False) -> HopStrip:
@@ -252,7 +266,9 @@ def hop_strip(hops: Sequence[Hop], size: Size, *, mirrored: bool = False) -> Hop
     )
     times = tuple(
         Mark(
-            at=place(number * step), text=_axis_seconds(number * step), anchor=_anchor(place(number * step), size.width)
+            at=place(number * step),
+            text=_axis_seconds(number * step),
+            anchor=_anchor(place(number * step), size.width, mirrored=mirrored),
         )
         for number in range(round(end / step) + 1)
     )

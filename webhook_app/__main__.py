@@ -1,0 +1,5 @@
+"""`python -m webhook_app` is `wasl`."""
+
+from .cli import main
+
+main()

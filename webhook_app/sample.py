@@ -1,0 +1,174 @@
+"""A fortnight of sample history for the demo: invented by the simulator's plots, folded by the real merge, marked."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import insert
+
+from . import counting, merging, status
+from .database import Base, Database
+from .ids import new_id
+from .models import Callback, Delta, Exchange, Message
+from .phone import Carrier, carrier_of
+from .simulator.account import price_iqd
+from .simulator.plots import Channel, Event, EventStatus, Rates, plot, random_phone
+from .stamp import Stamper
+from .status import Fact, Status
+
+DAYS = 14
+# Messages an hour over a shop's day, from midnight: quiet before dawn, a peak before noon and one after sunset.
+_BY_HOUR = (4, 2, 1, 1, 1, 2, 4, 8, 14, 20, 24, 25, 22, 18, 15, 14, 16, 20, 24, 26, 24, 19, 13, 8)
+_BAD_HOUR = 15  # yesterday, Korek by SMS
+_WEEKEND = (4, 5)  # Friday and Saturday
+_PROVIDERS = {"auto": 45, "whatsapp-sms": 30, "sms": 20, "telegram-sms": 5}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Story:
+    message: Message
+    exchange: dict[str, Any]
+    callbacks: list[dict[str, Any]]
+
+
+def fill(database: Database, stamper: Stamper, count: int, zone: ZoneInfo, now: datetime, seed: int = 1) -> None:
+    """Write `count` messages of the last fortnight with their callbacks and counts, one planted bad hour among them."""
+    rng = random.Random(seed)  # noqa: S311 - the same history each time
+    moments = sorted(_moments(rng, count, zone, now))
+    stories = [_story(rng, stamper, at, zone, now) for at in moments]
+    with database.transaction() as session:
+        for model, rows in (
+            (Message, [_columns(story.message) for story in stories]),
+            (Exchange, [story.exchange for story in stories]),
+            (Callback, [row for story in stories for row in story.callbacks]),
+            (Delta, [counting.count_of(story.message) for story in stories]),
+        ):
+            if rows:
+                session.execute(insert(model.__table__), rows)  # the table, not the model: one executemany
+    while counting.fold(database):
+        pass
+
+
+def _moments(rng: random.Random, count: int, zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
+    today = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    hours = [today - timedelta(hours=back) for back in range(DAYS * 24)]
+    weights = [_BY_HOUR[hour.hour] * (0.6 if hour.weekday() in _WEEKEND else 1.0) for hour in hours]
+    for hour in rng.choices(hours, weights=weights, k=count):
+        at = hour + timedelta(seconds=rng.uniform(0, 3600))
+        yield at if at < now else now - timedelta(seconds=rng.uniform(120, 3600))
+
+
+def _story(rng: random.Random, stamper: Stamper, at: datetime, zone: ZoneInfo, now: datetime) -> _Story:
+    phone = random_phone(rng)
+    sms_type = rng.choices(("verification", "custom"), weights=(85, 15))[0]
+    provider = "sms" if sms_type == "custom" else rng.choices(list(_PROVIDERS), weights=list(_PROVIDERS.values()))[0]
+    told = plot(phone, provider, sms_type, rng, Rates())
+    events = told.events
+    if _is_bad_hour(at, zone, now) and carrier_of(phone) is Carrier.KOREK and rng.random() < 0.8:
+        events = _rejected(told.route, rng)
+    cost_iqd = price_iqd(phone, told.route[0])
+    sms_id = f"sms-{rng.getrandbits(96):024x}"
+    message_id = new_id(at)
+    answered_at = at + timedelta(seconds=rng.uniform(0.15, 0.6))
+    facts = [Fact(at=answered_at, sms_id=sms_id, cost_iqd=cost_iqd)]
+    callbacks = []
+    for event in events:
+        received_at = answered_at + timedelta(seconds=event.after_s)
+        if received_at > now:
+            break
+        facts.append(_fact(event, received_at, sms_id))
+        callbacks.append(_callback(message_id, sms_id, event, received_at))
+    message = Message(
+        id=message_id,
+        created_at=at,
+        asked_by="sample history",
+        is_sample=True,
+        phone=phone,
+        phone_end=phone[-4:],
+        carrier=carrier_of(phone),
+        sms_type=sms_type,
+        provider=provider,
+        sender_id="MyShop" if sms_type == "custom" else None,
+        custom_text="طلبك في الطريق إليك" if sms_type == "custom" else None,
+        request={
+            "smsType": sms_type,
+            "provider": provider,
+            "deliveryReport": {"webhookUrl": stamper.issue(message_id).url},
+        },
+        send_state=Status.ACCEPTED,
+        estimate_iqd=cost_iqd,
+    )
+    merging.derive(message, status.fold(facts))
+    answer = {"smsId": sms_id, "cost": cost_iqd, "message": "SMS task created successfully"}
+    exchange = {
+        "id": new_id(answered_at),
+        "message_id": message_id,
+        "at": answered_at,
+        "kind": "answer",
+        "outcome": Status.ACCEPTED,
+        "http_status": 200,
+        "trace": json.dumps(answer),
+        "sms_id": sms_id,
+        "cost_iqd": cost_iqd,
+        "changed": True,
+    }
+    return _Story(message=message, exchange=exchange, callbacks=callbacks)
+
+
+def _is_bad_hour(at: datetime, zone: ZoneInfo, now: datetime) -> bool:
+    local = at.astimezone(zone)
+    return local.hour == _BAD_HOUR and local.date() == now.astimezone(zone).date() - timedelta(days=1)
+
+
+def _rejected(route: tuple[Channel, ...], rng: random.Random) -> tuple[Event, ...]:
+    """Every channel of the route fails within seconds, the last one for good."""
+    events = []
+    now_s = 0.0
+    for channel in route:
+        reason = "Carrier rejected the message" if channel is Channel.SMS else "Message undeliverable"
+        now_s += rng.uniform(0.5, 4.0)
+        events.append(
+            Event(
+                after_s=now_s, channel=channel, status=EventStatus.FAILED, is_final=channel is route[-1], reason=reason
+            )
+        )
+    return tuple(events)
+
+
+def _fact(event: Event, at: datetime, sms_id: str) -> Fact:
+    return Fact(
+        at=at, word=event.status, channel=event.channel, is_final=event.is_final, reason=event.reason, sms_id=sms_id
+    )
+
+
+def _callback(message_id: Any, sms_id: str, event: Event, at: datetime) -> dict[str, Any]:
+    body = {
+        "smsId": sms_id,
+        "deliveryReportType": "all",
+        "isFinal": event.is_final,
+        "channel": event.channel,
+        "status": event.status,
+        **({"reason": event.reason} if event.reason else {}),
+    }
+    raw = json.dumps(body).encode()
+    return {
+        "id": new_id(at),
+        "target_id": message_id,
+        "message_id": message_id,
+        "received_at": at,
+        "repeats": 0,
+        "digest": hashlib.sha256(raw).hexdigest(),
+        "body": raw,
+        "headers": {"Content-Type": "application/json"},
+        "verdict": "accepted",
+        "changed": True,
+    }
+
+
+def _columns(row: Base) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__table__.columns.keys()}  # noqa: SIM118
