@@ -1,4 +1,4 @@
-"""Who may come in: users with passwords, their sign-ins, and keys for the API. Nothing here knows of cookies or headers."""
+"""Who may come in: users with passwords, their sign-ins, and keys for the API. No cookie and no header in here."""
 
 import hashlib
 import secrets
@@ -88,7 +88,7 @@ def users(database: Database) -> list[tuple[str, datetime]]:
 
 
 def sign_in(database: Database, name: str, password: str, address: str, now: datetime) -> str | None:
-    """A new sign-in's token, or None for a wrong name or password. Raises Slowed, whether the password is right or not."""
+    """A new sign-in's token, or None for a wrong name or password. Raises Slowed, also for the right password."""
     subjects = [_digest(f"name {name}"), _digest(f"address {address}")]
     with database.transaction() as session:
         session.execute(delete(SignInFailure).where(SignInFailure.id < first_id(now - _FAILURES_KEPT)))

@@ -273,9 +273,15 @@ def messages(
             click.echo(json.dumps(_row_json(row), ensure_ascii=False))
         else:
             at = row.created_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-            click.echo(
-                f"{row.id}  {at}  {row.phone_masked:<20}  {row.status:<11}  {row.channel or '–':<8}  {row.reason or ''}".rstrip()
+            fields = (
+                row.id,
+                at,
+                f"{row.phone_masked:<20}",
+                f"{row.status:<11}",
+                f"{row.channel or '–':<8}",
+                row.reason,
             )
+            click.echo("  ".join(str(field or "") for field in fields).rstrip())
 
 
 @main.command()

@@ -42,12 +42,12 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:
             raise ValueError("a time without a zone")
         return value and value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -108,7 +108,7 @@ def sqlite_module() -> ModuleType:
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Committed rows can be lost when several connections write and checkpoint at once (sqlite.org, "WAL-reset bug")."""
+    """Whether committed rows can be lost when several connections write and checkpoint at once (sqlite.org)."""
     series = [fixed for fixed in _WAL_RESET_FIXED if fixed[:2] == version[:2]]
     return version < (series[0] if series else _WAL_RESET_FIXED[-1])
 

@@ -1,5 +1,6 @@
 """`wasl demo`: a simulated OTPIQ, Wasl in front of it, sample history behind it and live traffic through it."""
 
+import contextlib
 import random
 import secrets
 import signal
@@ -36,6 +37,7 @@ _SOMETIMES = (
     Misbehaviour.BAD_SENDER,
     Misbehaviour.LATE_RECEIPT,
 )
+_EXAMPLE = '{"phoneNumber": "9647701234567", "smsType": "verification", "verificationCode": "1234"}'
 _TEXTS = ("Your order is on its way.", "طلبك في الطريق إليك.", "داواکارییەکەت لە ڕێگادایە.")
 
 
@@ -64,8 +66,8 @@ def run(host: str, port: int, sample_count: int, rate_per_s: float) -> None:
             f"\n  Wasl is ready:  {origin}\n  Sign in:        demo / {password}\n\n"
             f"  Everything is simulated: nothing reaches a phone, nothing is charged.\n"
             f"  The simulator:  {simulator.origin} (what it does with which number)\n"
-            f"  To send by API: curl {origin}/api/sms -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n"
-            f"""                    -d '{{"phoneNumber": "9647701234567", "smsType": "verification", "verificationCode": "1234"}}'\n"""
+            f"  To send by API: curl {origin}/api/sms -H 'Authorization: Bearer {key}' \\\n"
+            f"                    -H 'Content-Type: application/json' -d '{_EXAMPLE}'\n"
             f"  Stop with Ctrl-C; all of it is thrown away then.\n"
         )
         traffic = threading.Thread(target=_traffic, args=(origin, key, rate_per_s, stopping), daemon=True)
@@ -95,7 +97,7 @@ def _prepare(environment: dict[str, str], sample_count: int) -> tuple[str, str]:
 
 def _serve(stack: ExitStack, environment: dict[str, str], host: str, port: int) -> "subprocess.Popen[bytes]":
     """`wasl serve` in a session of its own, so that Ctrl-C reaches only us and we stop it in order."""
-    log = stack.enter_context(open(Path(environment["WASL_DATA_DIR"], "wasl.log"), "wb"))
+    log = stack.enter_context(Path(environment["WASL_DATA_DIR"], "wasl.log").open("wb"))  # noqa: SIM115 - the stack closes it
     command = [sys.executable, "-m", "webhook_app", "serve", "--host", host, "--port", str(port)]
     server = subprocess.Popen(command, env=environment, stderr=log, stdout=log, start_new_session=True)  # noqa: S603
     stack.callback(_stop, server)
@@ -138,10 +140,8 @@ def _traffic(origin: str, key: str, rate_per_s: float, stopping: threading.Event
 
 
 def _call(client: httpx.Client, body: dict[str, str]) -> None:
-    try:
+    with contextlib.suppress(httpx.HTTPError):  # the server may be stopping
         client.post("/api/sms", json=body)
-    except httpx.HTTPError:
-        pass  # the server is stopping
 
 
 def _body(rng: random.Random) -> dict[str, str]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 def new_id(at: datetime) -> UUID:
-    """A fresh UUIDv7 of the millisecond `at` (aware). The standard library has none before 3.14, and none with a given time."""
+    """A fresh UUIDv7 of the millisecond `at` (aware); the standard library has none for a given time."""
     random_a, random_b = secrets.randbits(12), secrets.randbits(62)
     return UUID(int=_time_bits(at) | 0x7 << 76 | random_a << 64 | 0b10 << 62 | random_b)
 

@@ -42,7 +42,7 @@ class Arrival:
 
 
 def receive(database: Database, batch: Sequence[Arrival]) -> list[str]:
-    """Store and merge the batch; returns each one's verdict (accepted, repeat, orphan, quarantined) once it is durable."""
+    """Store and merge; once durable, return each one's verdict: accepted, repeat, orphan or quarantined."""
     verdicts = {}
     with database.transaction() as session:
         # In the ids' order: two batches that share messages wait for each other, they cannot deadlock.
@@ -76,7 +76,7 @@ def _read(raw: bytes) -> tuple[Report | None, str | None]:
 
 
 def _find_message(session: Session, arrival: Arrival, report: Report | None) -> Message | None:
-    """The message the URL names, locked; for a source's URL the one of that source with the body's smsId, made if new."""
+    """The message the URL names, locked; for a source's URL its message with the body's smsId, made if new."""
     message = merging.lock(session, arrival.target_id)
     if message is not None or report is None or report.sms_id is None:
         return message

@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 
 from . import counting, merging, status
 from .database import Base, Database
@@ -49,7 +49,7 @@ def fill(database: Database, stamper: Stamper, count: int, zone: ZoneInfo, now: 
             (Delta, [counting.count_of(story.message) for story in stories]),
         ):
             if rows:
-                session.execute(insert(model.__table__), rows)  # the table, not the model: one executemany
+                session.execute(insert(cast(Table, model.__table__)), rows)  # the table, not the model: one executemany
     while counting.fold(database):
         pass
 

@@ -42,7 +42,7 @@ def require_free(host: str, port: int) -> None:
 class _Logger(Logger):  # type: ignore[misc]
     """gunicorn's lines through our own format."""
 
-    def setup(self, cfg: Any) -> None:
+    def setup(self, _cfg: Any) -> None:
         self.error_log.handlers = []
         self.error_log.propagate = True
         self.error_log.setLevel(logging.WARNING)

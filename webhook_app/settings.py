@@ -18,13 +18,15 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 VARIABLES = {
-    "OTPIQ_API_KEY": "your key at OTPIQ, `sk_live_…` or `sk_dev_…`; without it nothing can be sent, callbacks still come in",
+    "OTPIQ_API_KEY": "your key at OTPIQ, `sk_live_…` or `sk_dev_…`; without it nothing is sent, callbacks come in",
     "OTPIQ_BASE_URL": "where OTPIQ's API is; default `https://api.otpiq.com/api`",
     "WASL_PUBLIC_URL": "the address OTPIQ reaches this program at; https (plain http for loopback only); "
     "default `http://127.0.0.1:8000`",
-    "DATABASE_URL": "`postgresql://user:password@host/name` or `sqlite:////path/file.db`; default: SQLite in the data folder",
+    "DATABASE_URL": "`postgresql://user:password@host/name` or `sqlite:////path/file.db`; "
+    "default: an SQLite file in the data folder",
     "WASL_DATA_DIR": "the folder for the SQLite file and the made keys; default `data`",
-    "WASL_SECRET_KEYS": "master keys, newest first, separated by commas, each at least 32 bytes; made on first start with SQLite",
+    "WASL_SECRET_KEYS": "master keys, newest first, separated by commas, each at least 32 bytes; "
+    "on SQLite made on first start and kept in the data folder",
     "WASL_TIME_ZONE": "the zone of days and times on screen; default `Asia/Baghdad`",
     "WASL_LOG": "`text` (default) or `json`: one line an event",
 }

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -189,10 +191,8 @@ def _search_conditions(query: str) -> list[ColumnElement[bool]]:
         digits = "".join(str(int(character)) for character in query if character.isdecimal())
         if len(digits) == 4 and len(query) == 4:
             conditions.append(Message.phone_end == digits)
-    try:
+    with suppress(ValueError):
         conditions.append(Message.id == UUID(query))
-    except ValueError:
-        pass
     return conditions
 
 
@@ -267,7 +267,7 @@ def _steps(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[
         *(_step_of_callback(callback) for callback in callbacks),
     ]
     steps.sort(key=lambda step: step.at)
-    gaps = [None, *((late.at - early.at).total_seconds() for early, late in zip(steps, steps[1:], strict=False))]
+    gaps = [None, *((late.at - early.at).total_seconds() for early, late in pairwise(steps))]
     return tuple(replace(step, gap_s=gap) for step, gap in zip(steps, gaps, strict=True))
 
 

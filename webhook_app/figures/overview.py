@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import case, func, select, union_all
@@ -109,7 +110,7 @@ def _buckets(hours: Sequence[_Hour], starts: Sequence[datetime]) -> tuple[Bucket
         by_hour[hour.hour].append(hour)
     return tuple(
         _bucket(start, end, [hour for at, found in by_hour.items() if start <= at < end for hour in found])
-        for start, end in zip(starts, starts[1:], strict=False)
+        for start, end in pairwise(starts)
     )
 
 

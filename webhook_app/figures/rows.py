@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, kw_only=True)
 class Hop:
-    """One channel of one message. `outcome` is tried, sent, delivered, read or failed; times are seconds since asked."""
+    """One channel of one message; `outcome` is sent, delivered, read or failed; times are seconds since asked."""
 
     channel: str
     outcome: str

@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger wrote: one object, or one reason why not. Nothing here raises anything but Unreadable."""
+"""Reading JSON that a stranger wrote: one object, or one reason why not, raised as Unreadable and nothing else."""
 
 import json
 from typing import Any, NoReturn

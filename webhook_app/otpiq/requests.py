@@ -44,7 +44,7 @@ class InvalidSend(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class SendRequest:
-    """A checked request. The code and the template's parameters live here for the length of the call and nowhere else."""
+    """A checked request. The code and the template's parameters live here for the length of the call, nowhere else."""
 
     phone: str
     sms_type: str
@@ -98,7 +98,7 @@ class SendRequest:
 
 
 def parse_send(body: Mapping[str, Any]) -> SendRequest:
-    """Check OTPIQ's own body (plus our `reference`). Raises InvalidSend with every error; unknown fields are ignored."""
+    """Check OTPIQ's own body and our `reference`. Raises InvalidSend with every error; ignores unknown fields."""
     check = _Check(body)
     sms_type = check.one_of("smsType", SMS_TYPES, required=True)
     request = SendRequest(

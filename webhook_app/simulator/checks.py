@@ -24,7 +24,7 @@ _WHATSAPP_FIELDS = ("whatsappAccountId", "whatsappPhoneId", "templateName")
 _NEVER_KEPT = ("verificationCode", "templateParameters")
 
 
-class Refused(Exception):  # noqa: N818  (named for what happened, as everywhere in this house)
+class Refused(Exception):
     """A call that is turned down; `why` is for the ledger, the rest is the answer."""
 
     def __init__(self, why: str, http_status: int, body: dict[str, Any], location: str | None = None) -> None:

@@ -42,7 +42,7 @@ def open_to_all(view: View) -> View:
 
 
 def needs_api_key(view: View) -> View:
-    """Mark a route for programs: `Authorization: Bearer` one of our keys. 401 otherwise; the key's name is `g.key_name`."""
+    """Mark a route for programs with `Authorization: Bearer` and one of our keys, named in `g.key_name`; else 401."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
@@ -72,7 +72,12 @@ def close_by_default() -> ResponseReturnValue | None:
 def sign_in() -> ResponseReturnValue:
     """200 the form, 303 in, 400 wrong name or password, 429 too many wrong tries."""
     form = request.form
-    page: dict[str, Any] = {"name": form.get("name", ""), "next": request.values.get("next"), "error": None, "slowed": None}
+    page: dict[str, Any] = {
+        "name": form.get("name", ""),
+        "next": request.values.get("next"),
+        "error": None,
+        "slowed": None,
+    }
     if request.method == "GET":
         return (
             redirect(url_for("pages.overview"))

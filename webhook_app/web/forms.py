@@ -14,7 +14,14 @@ from ..sending import Outcome, Repeatable
 from ..status import Status
 
 _FIELDS = {
-    "verification": ("verificationCode", "provider", "senderId"),
+    "verification": (
+        "verificationCode",
+        "provider",
+        "senderId",
+        "whatsappAccountId",
+        "whatsappPhoneId",
+        "templateName",
+    ),
     "custom": ("customMessage", "senderId"),
     "whatsapp-template": ("templateName", "whatsappAccountId", "whatsappPhoneId", "templateParameters", "senderId"),
 }
@@ -99,7 +106,10 @@ def _refusal_words(outcome: Outcome) -> tuple[str, str]:
             _("%(spent)s of %(limit)s IQD are spent. Raise the limit at OTPIQ, or wait for the next period.",
               spent=_amount(outcome, "currentSpending"), limit=_amount(outcome, "spendingThreshold")),
         ),
-        "trial": (_("The account is in trial mode."), _("It reaches only its owner's own number until it is upgraded at OTPIQ.")),
+        "trial": (
+            _("The account is in trial mode."),
+            _("It reaches only its owner's own number until it is upgraded at OTPIQ."),
+        ),
         "sender": (_("This sender is not approved."), _("Choose an approved one, or leave OTPIQ's own.")),
         "phone": (_("OTPIQ does not take this number."), _("Check its digits and country code.")),
         "invalid": (_("OTPIQ found a mistake in the request."), _("Its words below name the field.")),

@@ -13,7 +13,7 @@ from flask_login import current_user
 from .. import figures, sending, sources, tracking
 from ..figures import Filter
 from ..otpiq import InvalidSend, OtpiqError
-from ..otpiq.requests import PROVIDERS, SMS_TYPES
+from ..otpiq.requests import SMS_TYPES
 from ..phone import Carrier, mask
 from ..sending import Asked
 from ..status import CHANNELS, UNKNOWN_CHANNEL, Status
@@ -167,7 +167,6 @@ def _send_page(
         errors=errors or {},
         refusal=refusal,
         senders=wasl().prices.senders(),
-        providers=PROVIDERS,
         again_to=mask(repeatable.phone) if repeatable else None,
         estimate_iqd=estimate_iqd,
         balance_after_iqd=None if balance_iqd is None or estimate_iqd is None else balance_iqd - estimate_iqd,

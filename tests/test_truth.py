@@ -1,0 +1,169 @@
+"""Our store against the simulator's ledger, message by message, with every misbehaviour switched on.
+
+The suite runs a short tier; `make truth` runs 2,000 sends on each store and prints what it saw.
+"""
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import socket
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from webhook_app import accounts, tracking
+from webhook_app.database import Database
+from webhook_app.models import Callback, Delta, Message, Tally
+from webhook_app.otpiq import Otpiq, OtpiqError
+from webhook_app.simulator.ledger import Entry
+from webhook_app.simulator.plots import Rates, Truth, random_phone
+from webhook_app.simulator.server import Simulator
+
+from .conftest import SECRET_KEY
+
+THREADS = 16
+MISBEHAVING = 0.5
+
+
+@pytest.fixture
+def sends(pytestconfig: pytest.Config) -> int:
+    return int(pytestconfig.getoption("--sends"))
+
+
+def test_the_store_equals_the_ledger_message_by_message(
+    database: Database, store_url: str, tmp_path: Path, sends: int
+) -> None:
+    _id, key = accounts.add_key(database, "truth", datetime.now(UTC))
+    with (
+        Simulator(speed=20, rates=Rates(misbehave=MISBEHAVING, seed=11), credit_iqd=10**9) as simulator,
+        serving(store_url, tmp_path, simulator.base_url) as origin,
+    ):
+        started_s = time.monotonic()
+        answers = send_all(origin, key, sends)
+        assert simulator.wait_until_quiet(120)
+        took_s = time.monotonic() - started_s
+        entries = {message_id(entry): entry for entry in simulator.ledger.sends}
+        tries = [attempt for entry in entries.values() for told in entry.attempts.values() for attempt in told]
+
+        assert all(status < 500 or status == 502 for status in answers)
+        assert len(entries) == len(simulator.ledger.sends), "a message was sent twice"
+        assert len(entries) + len(simulator.ledger.refused) == sends, "a call was repeated"
+        rows = read_rows(database)
+        assert len(rows) == sends
+        assert all(attempt.acknowledged for attempt in tries)
+        assert count_callbacks(database) == len(tries), "a callback was lost"
+        assert {i: told(rows[i]) for i in entries} == {i: expected(e.acknowledged) for i, e in entries.items()}
+
+        check_all_in_doubt(database, Otpiq(simulator.base_url, "sk_dev_truth"), rows)
+        rows = read_rows(database)
+        assert {i: told(rows[i]) for i in entries} == {i: expected(e.planned) for i, e in entries.items()}
+        assert {i: rows[i].charged_iqd for i in entries} == {i: e.cost_iqd for i, e in entries.items()}
+        assert not any(rows[i].charged_iqd for i in rows.keys() - entries.keys()), "a refused message has a cost"
+        assert tally(database) == Counter(row.status for row in rows.values())
+    misbehaved = Counter(str(entry.plot.misbehaviour or "none") for entry in entries.values())
+    print(f"\n{sends} sends in {took_s:.0f} s, {len(tries)} callbacks, answers {dict(Counter(answers))}")
+    print(f"taken {len(entries)}, refused {len(simulator.ledger.refused)}; {dict(misbehaved)}")
+
+
+@contextmanager
+def serving(store_url: str, folder: Path, otpiq_url: str) -> Iterator[str]:
+    """`wasl serve` on a free port."""
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        "DATABASE_URL": store_url,
+        "WASL_DATA_DIR": str(folder),
+        "WASL_SECRET_KEYS": SECRET_KEY,
+        "WASL_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "OTPIQ_BASE_URL": otpiq_url,
+        "OTPIQ_API_KEY": "sk_dev_truth",
+    }
+    command = [sys.executable, "-m", "webhook_app", "serve", "--port", str(port)]
+    with (folder / "serve.log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}/readyz")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def wait_until_ready(url: str) -> None:
+    give_up_at = time.monotonic() + 30
+    while time.monotonic() < give_up_at:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise TimeoutError(url)
+
+
+def send_all(origin: str, key: str, sends: int) -> list[int]:
+    rng = random.Random(5)
+    phones = [random_phone(rng) for _ in range(sends)]
+    with (
+        httpx.Client(base_url=origin, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        return list(pool.map(lambda phone: send_one(client, phone), phones))
+
+
+def send_one(client: httpx.Client, phone: str) -> int:
+    body = {"phoneNumber": phone, "smsType": "verification", "verificationCode": "482913", "provider": "auto"}
+    return client.post("/api/sms", json=body).status_code
+
+
+def message_id(entry: Entry) -> UUID:
+    assert entry.send.report is not None
+    return UUID(entry.send.report.webhook_url.rsplit("/", 1)[1])
+
+
+def read_rows(database: Database) -> dict[UUID, Message]:
+    with database.reading() as session:
+        return {message.id: message for message in session.scalars(select(Message))}
+
+
+def count_callbacks(database: Database) -> int:
+    with database.reading() as session:
+        return int(session.scalar(select(func.sum(Callback.repeats + 1))) or 0)
+
+
+def told(message: Message) -> tuple[str, str | None, str | None]:
+    return message.status, message.channel, message.reason
+
+
+def expected(truth: Truth | None) -> tuple[str, str | None, str | None]:
+    if truth is None:  # every callback lost: only the answer is known
+        return "accepted", None, None
+    return truth.status, truth.channel, truth.reason
+
+
+def check_all_in_doubt(database: Database, otpiq: Otpiq, rows: dict[UUID, Message]) -> None:
+    """What "Check now" does, for every message that has no cost or no final word."""
+    for row in rows.values():
+        if row.sms_id and (row.charged_iqd is None or not row.closed):
+            try:
+                tracking.check(database, otpiq, row.id, lambda: datetime.now(UTC))
+            except OtpiqError as error:
+                raise AssertionError(f"{row.id}: {error.kind}") from error
+
+
+def tally(database: Database) -> Counter[str]:
+    found: Counter[str] = Counter()
+    with database.reading() as session:
+        for table in (Tally, Delta):
+            sums = select(table.status, func.sum(table.messages)).group_by(table.status)
+            found.update({status: int(count) for status, count in session.execute(sums)})
+    return +found
