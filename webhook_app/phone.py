@@ -59,6 +59,11 @@ def carrier_of(phone: str | None) -> Carrier:
     return _CARRIER_BY_PREFIX.get((phone or "")[:5], Carrier.OTHER)
 
 
+def spaced(phone: str) -> str:
+    """A normalised number as people write it: "+964 770 123 4567"; foreign ones without guessing at their groups."""
+    return f"+964 {phone[3:6]} {phone[6:9]} {phone[9:]}" if is_usual(phone) else f"+{phone}"
+
+
 def mask(phone: str | None) -> str:
     """The form for screens and logs: "+964 770 ••• 4567"; at least three digits stay hidden."""
     if not phone:

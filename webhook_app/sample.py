@@ -24,7 +24,8 @@ from .status import Fact, Status
 DAYS = 14
 # Messages an hour over a shop's day, from midnight: quiet before dawn, a peak before noon and one after sunset.
 _BY_HOUR = (4, 2, 1, 1, 1, 2, 4, 8, 14, 20, 24, 25, 22, 18, 15, 14, 16, 20, 24, 26, 24, 19, 13, 8)
-_BAD_HOUR = 15  # yesterday, Korek by SMS
+_BAD_HOUR_AGO = 3  # when Korek refused almost everything, and shops tried again and again
+_BAD_HOUR_WEIGHT = 60
 _WEEKEND = (4, 5)  # Friday and Saturday
 _PROVIDERS = {"auto": 45, "whatsapp-sms": 30, "sms": 20, "telegram-sms": 5}
 
@@ -40,7 +41,7 @@ def fill(database: Database, stamper: Stamper, count: int, zone: ZoneInfo, now: 
     """Write `count` messages of the last fortnight with their callbacks and counts, one planted bad hour among them."""
     rng = random.Random(seed)  # noqa: S311 - the same history each time
     moments = sorted(_moments(rng, count, zone, now))
-    stories = [_story(rng, stamper, at, zone, now) for at in moments]
+    stories = [_story(rng, stamper, at, now) for at in moments]
     with database.transaction() as session:
         for model, rows in (
             (Message, [_columns(story.message) for story in stories]),
@@ -58,18 +59,20 @@ def _moments(rng: random.Random, count: int, zone: ZoneInfo, now: datetime) -> I
     today = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
     hours = [today - timedelta(hours=back) for back in range(DAYS * 24)]
     weights = [_BY_HOUR[hour.hour] * (0.6 if hour.weekday() in _WEEKEND else 1.0) for hour in hours]
+    weights[_BAD_HOUR_AGO] = _BAD_HOUR_WEIGHT
     for hour in rng.choices(hours, weights=weights, k=count):
         at = hour + timedelta(seconds=rng.uniform(0, 3600))
         yield at if at < now else now - timedelta(seconds=rng.uniform(120, 3600))
 
 
-def _story(rng: random.Random, stamper: Stamper, at: datetime, zone: ZoneInfo, now: datetime) -> _Story:
-    phone = random_phone(rng)
+def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime) -> _Story:
+    is_bad = bad_hour(now) <= at < bad_hour(now) + timedelta(hours=1)
+    phone = _phone(rng, is_bad)
     sms_type = rng.choices(("verification", "custom"), weights=(85, 15))[0]
     provider = "sms" if sms_type == "custom" else rng.choices(list(_PROVIDERS), weights=list(_PROVIDERS.values()))[0]
     told = plot(phone, provider, sms_type, rng, Rates())
     events = told.events
-    if _is_bad_hour(at, zone, now) and carrier_of(phone) is Carrier.KOREK and rng.random() < 0.8:
+    if is_bad and carrier_of(phone) is Carrier.KOREK and rng.random() < 0.85:
         events = _rejected(told.route, rng)
     cost_iqd = price_iqd(phone, told.route[0])
     sms_id = f"sms-{rng.getrandbits(96):024x}"
@@ -120,9 +123,18 @@ def _story(rng: random.Random, stamper: Stamper, at: datetime, zone: ZoneInfo, n
     return _Story(message=message, exchange=exchange, callbacks=callbacks)
 
 
-def _is_bad_hour(at: datetime, zone: ZoneInfo, now: datetime) -> bool:
-    local = at.astimezone(zone)
-    return local.hour == _BAD_HOUR and local.date() == now.astimezone(zone).date() - timedelta(days=1)
+def bad_hour(now: datetime) -> datetime:
+    """When the planted hour begins."""
+    return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_BAD_HOUR_AGO)
+
+
+def _phone(rng: random.Random, is_bad: bool) -> str:
+    """A number by the carriers' shares; in the bad hour every second one is Korek's."""
+    phone = random_phone(rng)
+    only_korek = is_bad and rng.random() < 0.5
+    while only_korek and carrier_of(phone) is not Carrier.KOREK:
+        phone = random_phone(rng)
+    return phone
 
 
 def _rejected(route: tuple[Channel, ...], rng: random.Random) -> tuple[Event, ...]:

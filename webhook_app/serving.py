@@ -11,7 +11,7 @@ from gunicorn.glogging import Logger
 
 from . import create_app, logs
 from .settings import Settings
-from .web import MAX_BODY_BYTES
+from .web.context import MAX_BODY_BYTES
 
 THREADS = 16
 _GRACE_S = 20

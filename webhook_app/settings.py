@@ -17,6 +17,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 VARIABLES = {
     "OTPIQ_API_KEY": "your key at OTPIQ, `sk_live_…` or `sk_dev_…`; without it nothing is sent, callbacks come in",
     "OTPIQ_BASE_URL": "where OTPIQ's API is; default `https://api.otpiq.com/api`",
@@ -112,7 +115,7 @@ def _url(name: str, value: str) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
-    if not usable or parts.username or parts.query or parts.fragment or re.search(r"[^\x21-\x7e]", value):
+    if not usable or re.search(r"[^\x21-\x7e]|[@?#]", value):
         raise BadSetting(f"{name}: must be an address without user, query or spaces; {example}")
     if parts.scheme == "http" and not _is_loopback(value):
         raise BadSetting(f"{name}: must be https (plain http is for loopback only); {example}")
@@ -131,13 +134,21 @@ def _database_url(value: str | None, data_dir: Path) -> str:
     if value is None:
         return f"sqlite:///{data_dir.absolute() / 'wasl.db'}"
     scheme, separator, rest = value.partition("://")
-    if separator and scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+    if separator and scheme in ("postgresql", "postgres", "postgresql+psycopg") and _is_readable(value):
         return f"postgresql+psycopg://{rest}"
     if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         return value
     raise BadSetting(
         "DATABASE_URL: must be a postgresql:// or sqlite:/// address; for example DATABASE_URL=postgresql://wasl:…@db/wasl"
     )
+
+
+def _is_readable(database_url: str) -> bool:
+    try:
+        make_url(database_url)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        return False
+    return True
 
 
 def _time_zone(name: str) -> ZoneInfo:
@@ -148,8 +159,8 @@ def _time_zone(name: str) -> ZoneInfo:
             f"WASL_TIME_ZONE: {name!r} is not a time zone; for example WASL_TIME_ZONE=Asia/Baghdad"
         ) from None
     # Figures are counted by the hour of UTC; a zone half an hour off would put messages on the wrong day.
-    midwinter = datetime(2026, 1, 1, tzinfo=zone)
-    if (midwinter.utcoffset() or timedelta()) % timedelta(hours=1):
+    offsets = [datetime(2026, month, 1, tzinfo=zone).utcoffset() or timedelta() for month in (1, 7)]
+    if any(offset % timedelta(hours=1) for offset in offsets):
         raise BadSetting(f"WASL_TIME_ZONE: {name} is not whole hours from UTC; for example WASL_TIME_ZONE=Asia/Baghdad")
     return zone
 
@@ -181,7 +192,7 @@ def _made_keys(path: Path) -> str:
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
             os.unlink(draft)
-        return path.read_text()
+        return path.read_text(errors="replace")
     except OSError as error:
         raise BadSetting(
             f"WASL_DATA_DIR: {path.parent} cannot be used ({error.strerror}); for example WASL_DATA_DIR=/var/lib/wasl"

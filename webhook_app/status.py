@@ -49,6 +49,19 @@ SEND_STATES = (
     Status.UNSENT,
 )
 CLOSED_SENDS = frozenset({Status.REJECTED, Status.THROTTLED, Status.UNSENT})
+# What a status means to whoever asked for the message; every status is in one of the three.
+OUTCOMES: Mapping[str, tuple[Status, ...]] = {
+    "delivered": (Status.READ, Status.DELIVERED),
+    "failed": (Status.FAILED, Status.REJECTED, Status.THROTTLED, Status.UNSENT),
+    "waiting": (
+        Status.SENT,
+        Status.RETRYING,
+        Status.ACCEPTED,
+        Status.QUEUED,
+        Status.SENDING,
+        Status.UNCONFIRMED,
+    ),
+}
 UNKNOWN_CHANNEL = "?"
 CHANNELS = ("whatsapp", "telegram", "sms")
 _REACHED_BY_WORD = {

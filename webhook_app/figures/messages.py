@@ -18,11 +18,12 @@ from ..ids import first_id
 from ..models import Callback, Exchange, Message, Source
 from ..otpiq import Unreadable, parse_report
 from ..phone import BadPhone, mask, normalise
-from ..status import SEND_STATES, Reached, Status
+from ..status import OUTCOMES, SEND_STATES, Reached, Status
 from .rows import Hop, MessageDetail, MessagePage, MessageRow, Raw, StatusCount, Step
 
 PAGE_SIZE = 50
 COUNT_CAP = 10_001
+NO_STATUS = "none"  # a status and an outcome that exclude each other
 NO_REPORT_AFTER = timedelta(hours=72)
 _SETTLED = (Status.READ, Status.DELIVERED, Status.FAILED)
 
@@ -32,6 +33,7 @@ class Filter:
     """What a list is narrowed to; days are whole days in the reader's zone, both ends included."""
 
     status: str | None = None
+    outcome: str | None = None  # delivered, failed or waiting: several statuses at once
     carrier: str | None = None
     channel: str | None = None
     sms_type: str | None = None
@@ -39,9 +41,16 @@ class Filter:
     since: date | datetime | None = None
     until: date | datetime | None = None
 
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """The statuses that pass; none named means all."""
+        named = OUTCOMES[self.outcome] if self.outcome else tuple(Status)
+        chosen = tuple(str(name) for name in named if self.status in (None, name))
+        return () if len(chosen) == len(Status) else chosen or (NO_STATUS,)
+
     def conditions(self, zone: ZoneInfo) -> list[ColumnElement[bool]]:
+        """What else must hold; the statuses are looked up one by one, each by its index."""
         given = [
-            (Message.status, self.status),
             (Message.carrier, self.carrier),
             (Message.channel, self.channel),
             (Message.sms_type, self.sms_type),
@@ -69,14 +78,13 @@ def page(
     masked: bool = True,
 ) -> MessagePage:
     """Newest first. `before` and `after` are the ids at the edge of the page one comes from."""
-    wanted = select(Message).where(*filter_.conditions(zone)).limit(limit + 1)
+    conditions = filter_.conditions(zone)
     if after is not None:
-        wanted = wanted.where(Message.id > after).order_by(Message.id)
-    else:
-        wanted = wanted.where(Message.id < before) if before is not None else wanted
-        wanted = wanted.order_by(Message.id.desc())
+        conditions.append(Message.id > after)
+    elif before is not None:
+        conditions.append(Message.id < before)
     with database.reading() as session:
-        found = list(session.scalars(wanted))
+        found = _nearest(session, conditions, filter_.statuses, limit + 1, newest_first=after is None)
         more, found = len(found) > limit, found[:limit]
         if after is not None:
             found.reverse()
@@ -106,7 +114,7 @@ def every_message(
 
 def tabs(database: Database, filter_: Filter, zone: ZoneInfo) -> tuple[StatusCount, ...]:
     """How many there are of each status under the filter's other conditions; the first entry is all of them."""
-    others = replace(filter_, status=None).conditions(zone)
+    others = filter_.conditions(zone)
     counts = [
         select(literal(name or "").label("status"), func.count().label("n")).select_from(
             select(Message.id)
@@ -137,16 +145,9 @@ def search(
     return MessagePage(rows=rows, newer=None, older=rows[-1].id if len(newest) > limit else None)
 
 
-def newest(session: Session, now: datetime, limit: int, *statuses: str) -> tuple[MessageRow, ...]:
-    """The newest messages, of these statuses if any are named; one indexed look-up each."""
-    narrowed = [[Message.status == name] for name in statuses] or [[]]
-    found = [
-        message
-        for conditions in narrowed
-        for message in session.scalars(select(Message).where(*conditions).order_by(Message.id.desc()).limit(limit))
-    ]
-    found.sort(key=lambda message: message.id, reverse=True)
-    return _rows(session, found[:limit], now)
+def newest(session: Session, now: datetime, limit: int, statuses: Sequence[str] = ()) -> tuple[MessageRow, ...]:
+    """The newest messages, of these statuses if any are named."""
+    return _rows(session, _nearest(session, [], statuses, limit), now)
 
 
 def find_detail(database: Database, message_id: UUID, now: datetime) -> MessageDetail | None:
@@ -181,6 +182,25 @@ def find_detail(database: Database, message_id: UUID, now: datetime) -> MessageD
         raws=_raws(message, callbacks, exchanges),
         can_check=message.sms_id is not None and not message.is_sample,
     )
+
+
+def _nearest(
+    session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    statuses: Sequence[str],
+    limit: int,
+    *,
+    newest_first: bool = True,
+) -> list[Message]:
+    """The first `limit` messages in order of id. One look-up for each status: no plan for `IN` with an order avoids
+    reading all that match."""
+    order = Message.id.desc() if newest_first else Message.id
+    found = [
+        message
+        for narrowed in [[Message.status == name] for name in statuses] or [[]]
+        for message in session.scalars(select(Message).where(*conditions, *narrowed).order_by(order).limit(limit))
+    ]
+    return sorted(found, key=lambda message: message.id, reverse=newest_first)[:limit]
 
 
 def _search_conditions(query: str) -> list[ColumnElement[bool]]:
@@ -321,7 +341,7 @@ def _raws(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[E
         raws.append(
             Raw(title="request", at=message.created_at, head="POST /sms", body=json.dumps(body, ensure_ascii=False))
         )
-    return tuple(sorted(raws, key=lambda raw: raw.at, reverse=True))
+    return tuple(sorted(raws, key=lambda raw: raw.at))
 
 
 def _head(callback: Callback) -> str:

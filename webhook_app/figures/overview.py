@@ -1,6 +1,6 @@
 """The overview: one range beside the one before it, from the counts, never from the messages."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -12,18 +12,17 @@ from sqlalchemy.orm import Session
 
 from ..database import Database
 from ..models import COUNT_SUMS, Delta, Tally
-from ..status import CLOSED_SENDS, Status
+from ..status import OUTCOMES
 from .messages import newest
 from .rows import Bucket, Overview
 
 RANGES = ("today", "7d", "30d")
 _BAR = {"today": timedelta(hours=1), "7d": timedelta(hours=6), "30d": timedelta(days=1)}
 _DAYS = {"today": 1, "7d": 7, "30d": 30}
-_DELIVERED = frozenset({Status.READ, Status.DELIVERED})
-_FAILED = frozenset({Status.FAILED, *CLOSED_SENDS})
 _LISTED = 10
 # A bar stands out when it has this many failures, and this many times the share of the other bars.
 _JUMP_MESSAGES, _JUMP_FACTOR = 10, 3.0
+_MOST = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +42,17 @@ def overview(database: Database, range_: str, zone: ZoneInfo, now: datetime) -> 
     before = starts[0] - span
     with database.reading() as session:
         hours = _hours(session, before, starts[-1])
-        failures = newest(session, now, _LISTED, Status.FAILED, Status.REJECTED, Status.UNSENT)
+        failures = newest(session, now, _LISTED, OUTCOMES["failed"])
         latest = newest(session, now, _LISTED)
     current = [hour for hour in hours if hour.hour >= starts[0]]
     # The range before is cut at the same hour of its last day, or a morning would always look like a fall.
     passed_before = now - span
     earlier = [hour for hour in hours if hour.hour < min(starts[0], passed_before)]
     buckets = _buckets(current, starts)
+    worst = _worst(buckets)
     return Overview(
         range=range_,
+        at=now,
         messages=_messages(current),
         messages_before=_messages(earlier),
         delivered_percent=_delivered_percent(current),
@@ -60,7 +61,8 @@ def overview(database: Database, range_: str, zone: ZoneInfo, now: datetime) -> 
         spend_iqd_before=sum(hour.charged_iqd for hour in earlier),
         at_risk_iqd=sum(hour.at_risk_iqd for hour in current),
         buckets=buckets,
-        worst=_worst(buckets),
+        worst=worst,
+        worst_carrier=_carrier_of_most(database, worst) if worst else None,
         failures=failures,
         latest=latest,
         has_sample=any(hour.samples for hour in current),
@@ -115,7 +117,7 @@ def _buckets(hours: Sequence[_Hour], starts: Sequence[datetime]) -> tuple[Bucket
 
 
 def _bucket(start: datetime, end: datetime, hours: Sequence[_Hour]) -> Bucket:
-    delivered, failed = _sum(hours, _DELIVERED), _sum(hours, _FAILED)
+    delivered, failed = _sum(hours, "delivered"), _sum(hours, "failed")
     return Bucket(
         start=start,
         end=end,
@@ -140,8 +142,24 @@ def _worst(buckets: Sequence[Bucket]) -> Bucket | None:
     return worst if worst.failed >= _JUMP_MESSAGES and share > _JUMP_FACTOR * usual else None
 
 
+def _carrier_of_most(database: Database, worst: Bucket) -> str | None:
+    """The carrier with three quarters of a bar's failures, if there is one."""
+    parts = [
+        select(table.carrier, func.sum(table.messages).label("n"))
+        .where(table.hour >= worst.start, table.hour < worst.end, table.status.in_(OUTCOMES["failed"]))
+        .group_by(table.carrier)
+        for table in (Tally, Delta)
+    ]
+    counts: Counter[str] = Counter()
+    with database.reading() as session:
+        for row in session.execute(union_all(*parts)):
+            counts[row.carrier] += int(row.n)
+    carrier, most = max(counts.items(), key=lambda counted: counted[1], default=("", 0))
+    return carrier if most >= _MOST * worst.failed else None
+
+
 def _delivered_percent(hours: Sequence[_Hour]) -> float | None:
-    delivered, failed = _sum(hours, _DELIVERED), _sum(hours, _FAILED)
+    delivered, failed = _sum(hours, "delivered"), _sum(hours, "failed")
     return 100 * delivered / (delivered + failed) if delivered + failed else None
 
 
@@ -149,5 +167,5 @@ def _messages(hours: Iterable[_Hour]) -> int:
     return sum(hour.messages for hour in hours)
 
 
-def _sum(hours: Iterable[_Hour], statuses: frozenset[Status]) -> int:
-    return sum(hour.messages for hour in hours if hour.status in statuses)
+def _sum(hours: Iterable[_Hour], outcome: str) -> int:
+    return sum(hour.messages for hour in hours if hour.status in OUTCOMES[outcome])

@@ -134,6 +134,7 @@ class Overview:
     """Tiles and bars of one range and of the range before it. Percentages are None where nothing was settled."""
 
     range: str  # today, 7d or 30d
+    at: datetime  # the moment it was asked for
     messages: int
     messages_before: int
     delivered_percent: float | None  # of delivered and failed
@@ -143,9 +144,15 @@ class Overview:
     at_risk_iqd: int
     buckets: tuple[Bucket, ...]
     worst: Bucket | None  # the bar where failures jumped, if any did
+    worst_carrier: str | None  # the one that most of its failures are on, if one is
     failures: tuple[MessageRow, ...]
     latest: tuple[MessageRow, ...]
     has_sample: bool
+
+    @property
+    def begun(self) -> tuple[Bucket, ...]:
+        """The bars that are not in the future."""
+        return tuple(bucket for bucket in self.buckets if bucket.start <= self.at)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,16 @@
 import json
 from typing import Any, NoReturn
 
+# Far past any real body, far below what the interpreter's stack bears wherever a document is walked later.
+_MAX_DEPTH = 50
+
 
 class Unreadable(ValueError):
     """The text says why the body is not a JSON object that can be trusted to mean one thing."""
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """Parse UTF-8, UTF-16 or UTF-32 JSON. Raises Unreadable, also for NaN, repeated keys and text no store can hold."""
+    """Parse UTF-8, UTF-16 or UTF-32 JSON. Raises Unreadable, also for NaN, repeated keys and absurd nesting."""
     if not raw.strip():
         raise Unreadable("the body is empty")
     try:
@@ -24,7 +27,33 @@ def read_object(raw: bytes) -> dict[str, Any]:
         raise Unreadable("the body is not JSON") from None
     if not isinstance(document, dict):
         raise Unreadable("the body is not a JSON object")
+    if is_deep(document):
+        raise Unreadable("the body is nested too deeply")
     return document
+
+
+def is_deep(document: object) -> bool:
+    """Whether it is nested deeper than anything we walk."""
+    level = [document]
+    for _ in range(_MAX_DEPTH):
+        nested = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
+        level = [inner for values in nested for inner in values]
+        if not level:
+            return False
+    return True
+
+
+def is_writable(document: object) -> bool:
+    """Whether it can go out as JSON: 1e999 is read as infinity, and half of a surrogate pair is no UTF-8."""
+    if is_deep(document):
+        return False
+    try:
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def is_clean_text(value: str) -> bool:

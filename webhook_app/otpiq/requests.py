@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..phone import BadPhone, normalise
 from ..stamp import Stamp
-from .document import is_clean_text
+from .document import is_clean_text, is_deep, is_writable
 
 SMS_TYPES = ("verification", "custom", "whatsapp-template")
 PROVIDERS = ("auto", "whatsapp-sms", "telegram-sms", "whatsapp-telegram-sms", "sms", "whatsapp", "telegram")
@@ -113,7 +113,7 @@ def parse_send(body: Mapping[str, Any]) -> SendRequest:
         template_name=check.text("templateName", MAX_NAME, required=sms_type == "whatsapp-template"),
         template_parameters=check.parameters("templateParameters", required=sms_type == "whatsapp-template"),
         reference=check.text("reference", MAX_REFERENCE),
-        anti_fraud={key: body[key] for key in ("antiFraud", "anti_fraud") if isinstance(body.get(key), dict)},
+        anti_fraud=check.anti_fraud(),
         report_replaced=check.delivery_report("deliveryReport"),
     )
     if check.errors:
@@ -176,9 +176,22 @@ class _Check:
         if not isinstance(value, dict):
             self._wrong(name, N_('must be an object such as {"body": {"1": "123456"}}'))
             return None
-        if not all(map(is_clean_text, (*_leaves(value), *_keys(value)))):
+        if is_deep(value):
+            self._wrong(name, N_("is nested too deeply"))
+        elif not all(map(is_clean_text, (*_leaves(value), *_keys(value)))):
             self._wrong(name, N_("must not contain control characters"))
+        elif not is_writable(value):
+            self._wrong(name, N_("contains a number that is too large"))
         return value
+
+    def anti_fraud(self) -> Mapping[str, Any]:
+        """Tolerated under both names the field's clients use; anything but an object is ignored."""
+        given = {key: self.body[key] for key in ("antiFraud", "anti_fraud") if isinstance(self.body.get(key), dict)}
+        for name, value in given.items():
+            # Found out now: once the row says "sending", a body that cannot be written would look like one that left.
+            if not is_writable(value):
+                self._wrong(name, N_("cannot be written as JSON"))
+        return given
 
     def delivery_report(self, name: str) -> bool:
         """The caller's own report is checked, then replaced by our stamp."""

@@ -16,9 +16,8 @@ from werkzeug.exceptions import HTTPException
 from .. import figures, logs
 from ..database import StoreAway
 from . import access, api, callbacks, formats, pages
-from .context import Wasl, now, wasl
+from .context import MAX_BODY_BYTES, Wasl, now, wasl
 
-MAX_BODY_BYTES = 64 * 1024
 _RETRY_AFTER_S = "5"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -39,7 +38,7 @@ csrf = CSRFProtect()
 def register(app: Flask, house: Wasl) -> None:
     """Everything a request meets, in the order it meets it."""
     app.extensions["wasl"] = house
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1  # context.whole_body says why
     app.config["WTF_CSRF_TIME_LIMIT"] = None  # a dashboard stays open for days; the token ends with the sign-in
     app.config["WASL_TIME_ZONE"] = house.settings.time_zone.key
     Babel(app, default_timezone=house.settings.time_zone.key)
@@ -89,7 +88,15 @@ def _set_headers(answer: Response) -> Response:
 
 
 def _on_http_error(error: HTTPException) -> ResponseReturnValue:
-    return _trouble(error.code or 500, error.name, error.description or error.name, error.get_headers())
+    titles = {
+        400: _("This cannot be shown"),
+        401: _("Please sign in"),
+        404: _("Nothing is here"),
+        405: _("Not in this way"),
+        413: _("Too much at once"),
+    }
+    title = titles.get(error.code or 500, error.name)
+    return _trouble(error.code or 500, title, error.description or title, error.get_headers())
 
 
 def _on_old_form(_error: CSRFError) -> ResponseReturnValue:
@@ -110,7 +117,7 @@ def _on_fault(error: Exception) -> ResponseReturnValue:
 def _trouble(status: int, title: str, text: str, headers: Any = ()) -> ResponseReturnValue:
     """JSON for programs, a page for people; the same words for both, and never a traceback."""
     kept = [(name, value) for name, value in headers if name in ("Allow", "Retry-After")]
-    if request.path.startswith(_FOR_PROGRAMS):
+    if f"{request.path}/".startswith(_FOR_PROGRAMS):
         words = "not authentic" if status == 401 and request.path.startswith("/callbacks/") else text
         body = {"message": words} | ({"error": words} if status == 400 else {})
         return jsonify(body), status, kept

@@ -12,7 +12,7 @@ from ..otpiq import InvalidSend, Unreadable, parse_send, read_object
 from ..sending import Asked, Outcome
 from ..status import Status
 from .access import needs_api_key, open_to_all
-from .context import now, wasl
+from .context import now, wasl, whole_body
 
 blueprint = Blueprint("api", __name__)
 _MAX_ONCE_KEY = 255
@@ -24,7 +24,7 @@ _NOT_PASSED_ON = "deliveryReport was replaced by Wasl's own; its webhookUrl is n
 def send() -> ResponseReturnValue:
     """Holders of an API key. 200 accepted (or `status: unconfirmed`), 400 refused, 409 and 422 for a repeated
     Idempotency-Key, 429 rate limit, 502 not sent, 503 not sent because our store is away."""
-    raw = request.get_data()
+    raw = whole_body()
     once_key = request.headers.get("Idempotency-Key")
     if once_key is not None and not (
         0 < len(once_key) <= _MAX_ONCE_KEY and once_key.isascii() and once_key.isprintable()

@@ -8,7 +8,7 @@ from .. import receiving
 from ..receiving import Arrival
 from ..stamp import verify_signature
 from .access import open_to_all
-from .context import now, wasl
+from .context import now, wasl, whole_body
 
 blueprint = Blueprint("callbacks", __name__)
 SECRET_HEADER = "X-OTPIQ-Webhook-Secret"  # noqa: S105 - a header's name
@@ -24,7 +24,7 @@ def receive(target_id: str) -> Response:
     secret = request.headers.get(SECRET_HEADER, "").encode("latin-1", errors="replace")
     if not wasl().stamper.check(target_id, secret):
         abort(401)
-    raw = request.get_data()
+    raw = whole_body()
     if not _signature_fits(secret, raw):
         abort(401)
     arrival = Arrival(target_id=UUID(target_id), raw=raw, headers=_headers_to_keep(), at=now())

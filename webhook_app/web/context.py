@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
-from flask import current_app
+from flask import abort, current_app, request
 
 from ..database import Database
 from ..otpiq import Otpiq
 from ..pricing import PriceList
 from ..settings import Settings
 from ..stamp import Stamper
+
+MAX_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +30,15 @@ def wasl() -> Wasl:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def whole_body() -> bytes:
+    """The raw bytes of a request. 413 when there are more than MAX_BODY_BYTES.
+
+    Flask is told to allow one byte more: it cuts a chunked body at its limit without a word, and a body that was cut
+    must not pass for the one that was sent.
+    """
+    raw = request.get_data()
+    if len(raw) > MAX_BODY_BYTES:
+        abort(413)
+    return raw

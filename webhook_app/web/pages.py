@@ -14,9 +14,9 @@ from .. import figures, sending, sources, tracking
 from ..figures import Filter
 from ..otpiq import InvalidSend, OtpiqError
 from ..otpiq.requests import SMS_TYPES
-from ..phone import Carrier, mask
+from ..phone import BadPhone, Carrier, mask, normalise
 from ..sending import Asked
-from ..status import CHANNELS, UNKNOWN_CHANNEL, Status
+from ..status import CHANNELS, OUTCOMES, UNKNOWN_CHANNEL, Status
 from . import forms
 from .access import own_path
 from .context import now, wasl
@@ -41,6 +41,7 @@ def overview() -> ResponseReturnValue:
 def messages() -> ResponseReturnValue:
     filter_ = Filter(
         status=_choice("status", tuple(Status)),
+        outcome=_choice("outcome", tuple(OUTCOMES)),
         carrier=_choice("carrier", tuple(Carrier)),
         channel=_choice("channel", (*CHANNELS, UNKNOWN_CHANNEL)),
         sms_type=_choice("type", (*SMS_TYPES, "unknown")),
@@ -126,6 +127,17 @@ def send_now() -> ResponseReturnValue:
     return _send_page(form, refusal=forms.refusal(outcome)), 400
 
 
+@blueprint.post("/send/look")
+def look() -> str:
+    """While someone types: the number as it was understood, and what the message would cost. Sends nothing."""
+    form = forms.typed(request.form)
+    try:
+        phone = normalise(form["phoneNumber"])
+    except BadPhone:
+        phone = None
+    return _page("_send_look.html", to=phone, **_price_tag(phone, form["senderId"]))
+
+
 @blueprint.route("/sources", methods=["GET", "POST"], endpoint="sources")
 def source_list() -> ResponseReturnValue:
     """200 the list, 303 after making one, 400 with the form when the name will not do."""
@@ -159,8 +171,6 @@ def _send_page(
     form: dict[str, str], errors: dict[str, list[str]] | None = None, refusal: forms.Refusal | None = None
 ) -> str:
     repeatable = _repeatable(form.get("again"))
-    estimate_iqd = wasl().prices.estimate_iqd(repeatable.phone if repeatable else None, form.get("senderId"))
-    balance_iqd = figures.latest_balance_iqd(wasl().database)
     return _page(
         "send.html",
         form=form,
@@ -168,9 +178,15 @@ def _send_page(
         refusal=refusal,
         senders=wasl().prices.senders(),
         again_to=mask(repeatable.phone) if repeatable else None,
-        estimate_iqd=estimate_iqd,
-        balance_after_iqd=None if balance_iqd is None or estimate_iqd is None else balance_iqd - estimate_iqd,
+        **_price_tag(repeatable.phone if repeatable else None, form.get("senderId")),
     )
+
+
+def _price_tag(phone: str | None, sender_id: str | None) -> dict[str, int | None]:
+    estimate_iqd = wasl().prices.estimate_iqd(phone, sender_id)
+    balance_iqd = figures.latest_balance_iqd(wasl().database)
+    after_iqd = None if balance_iqd is None or estimate_iqd is None else balance_iqd - estimate_iqd
+    return {"estimate_iqd": estimate_iqd, "balance_after_iqd": after_iqd}
 
 
 def _live(name: str, **values: Any) -> Response:
@@ -227,5 +243,5 @@ def _moment(name: str) -> date | datetime | None:
 def _as_typed() -> SimpleNamespace:
     """The filter as it stands in the address, for links and chips."""
     names = {"sms_type": "type", "source_id": "source", "since": "from", "until": "to"}
-    shown = ("status", "carrier", "channel", "sms_type", "source_id", "since", "until")
+    shown = ("status", "outcome", "carrier", "channel", "sms_type", "source_id", "since", "until")
     return SimpleNamespace(**{name: request.args.get(names.get(name, name)) or None for name in shown})

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app, request, url_for
 
+from webhook_app import phone
 from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, SourceRow, Step
 from webhook_app.web.formats import charts, numbers, sentences, words
 
@@ -40,6 +41,7 @@ class Filter(Protocol):
     """What the Messages page is narrowed to; None where it is not."""
 
     status: str | None
+    outcome: str | None
     carrier: str | None
     channel: str | None
     sms_type: str | None
@@ -60,6 +62,8 @@ def register(app: Flask) -> None:
     app.add_template_filter(numbers.input_time, "input_time")
     app.add_template_filter(wraps(numbers.wire_time)(lambda at: numbers.wire_time(at, zone())), "wire_time")
     app.add_template_filter(support_text)
+    for about_phone in (phone.spaced, phone.carrier_of, phone.is_usual):
+        app.add_template_filter(about_phone, about_phone.__name__)
     app.add_template_filter(finding)
     app.add_template_filter(delivered_share)
     app.add_template_filter(source_name)
@@ -118,6 +122,7 @@ def filter_args(chosen: Filter, **changes: str | None) -> dict[str, str]:
     """The query arguments of `chosen` with `changes` applied; None takes one away. Cursors are left out on purpose."""
     arguments = {
         "status": chosen.status,
+        "outcome": chosen.outcome,
         "carrier": chosen.carrier,
         "channel": chosen.channel,
         "type": chosen.sms_type,

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from webhook_app.figures.rows import Hop, MessageDetail, Overview, Step
+from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, Step
 from webhook_app.web.formats.numbers import clock, day, percent, seconds, zone_label
-from webhook_app.web.formats.translation import N_, gettext
-from webhook_app.web.formats.words import channel_name, reason_words, route_sentence, type_name
+from webhook_app.web.formats.translation import N_, format_local, gettext
+from webhook_app.web.formats.words import carrier_name, channel_name, reason_words, route_sentence, type_name
 
 _OPEN_SENTENCES = {
     "accepted": N_("Accepted by OTPIQ, waiting for its first report"),
@@ -117,10 +117,21 @@ def _listed(hops: tuple[Hop, ...]) -> str:
     return gettext("%(first)s and %(last)s", first=", ".join(names[:-1]), last=names[-1])
 
 
+def _asked(asked_by: str) -> str:
+    kind, _colon, name = asked_by.partition(":")
+    by_kind = {
+        "user": N_("Asked by %(name)s"),
+        "key": N_("Asked with the key %(name)s"),
+        "source": N_("First heard of, from source %(name)s"),
+        "command line": N_("Asked on the command line"),
+    }
+    return gettext(by_kind[kind], name=name) if kind in by_kind else gettext("Asked by %(name)s", name=asked_by)
+
+
 def step_title(step: Step) -> str:
     """The bold line of one step."""
     if step.kind == "asked":
-        return gettext("Asked by %(who)s", who=step.asked_by) if step.asked_by else gettext("Asked")
+        return _asked(step.asked_by or "")
     if step.kind == "answer":
         return gettext(_ANSWERS[step.word]) if step.word in _ANSWERS else step.word or gettext("Answered")
     if step.quarantined:
@@ -173,15 +184,28 @@ def _english(word: str) -> str:
 def finding(overview: Overview, zone: ZoneInfo) -> str:
     """The bar chart's title: what it shows, said in words."""
     if overview.worst is not None:
-        at = overview.worst.start.astimezone(zone)
-        if overview.range == "today":
-            return gettext("Failures jumped at %(time)s", time=f"{at:%H:%M}")
-        return gettext("Failures jumped on %(day)s at %(time)s", day=day(at, zone), time=f"{at:%H:%M}")
+        return _jump(overview, overview.worst, zone)
     if overview.messages == 0:
         return gettext("No messages in this range")
     if overview.delivered_percent is None:
         return gettext("Nothing is settled yet")
     return gettext("No jump in failures: %(percent)s%% delivered", percent=percent(overview.delivered_percent))
+
+
+def _jump(overview: Overview, worst: Bucket, zone: ZoneInfo) -> str:
+    at = worst.start.astimezone(zone)
+    known = {
+        "carrier": carrier_name(overview.worst_carrier) if overview.worst_carrier else "",
+        "time": f"{at:%H:%M}",
+        "day": format_local(at, "d MMM"),
+    }
+    if overview.range == "today":
+        if overview.worst_carrier:
+            return gettext("Failures jumped at %(time)s, mostly on %(carrier)s", **known)
+        return gettext("Failures jumped at %(time)s", **known)
+    if overview.worst_carrier:
+        return gettext("Failures jumped on %(day)s, mostly on %(carrier)s", **known)
+    return gettext("Failures jumped on %(day)s", **known)
 
 
 def change(now: float | None, before: float | None, span: str, *, points: bool = False) -> Change | None:
