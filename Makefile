@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check truth bench clean
 
 install: .venv/installed
 
@@ -32,6 +32,13 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --check --lint --quiet templates
+
+# 2,000 simulated sends with every misbehaviour, compared with the simulator's ledger message by message.
+truth: install
+	$(BIN)/pytest tests/test_truth.py -n 0 -s --sends 2000
+
+bench: install
+	$(BIN)/python -m tests.benchmarks.callbacks
 
 clean:
 	rm -rf .venv build dist

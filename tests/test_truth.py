@@ -4,16 +4,11 @@ The suite runs a short tier; `make truth` runs 2,000 sends on each store and pri
 """
 
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from socket import socket
 from uuid import UUID
 
 import httpx
@@ -28,7 +23,7 @@ from webhook_app.simulator.ledger import Entry
 from webhook_app.simulator.plots import Rates, Truth, random_phone
 from webhook_app.simulator.server import Simulator
 
-from .conftest import SECRET_KEY
+from .running import serving
 
 THREADS = 16
 MISBEHAVING = 0.5
@@ -63,7 +58,7 @@ def test_the_store_equals_the_ledger_message_by_message(
         assert count_callbacks(database) == len(tries), "a callback was lost"
         assert {i: told(rows[i]) for i in entries} == {i: expected(e.acknowledged) for i, e in entries.items()}
 
-        check_all_in_doubt(database, Otpiq(simulator.base_url, "sk_dev_truth"), rows)
+        check_all_in_doubt(database, Otpiq(simulator.base_url, "sk_dev_test"), rows)
         rows = read_rows(database)
         assert {i: told(rows[i]) for i in entries} == {i: expected(e.planned) for i, e in entries.items()}
         assert {i: rows[i].charged_iqd for i in entries} == {i: e.cost_iqd for i, e in entries.items()}
@@ -72,42 +67,6 @@ def test_the_store_equals_the_ledger_message_by_message(
     misbehaved = Counter(str(entry.plot.misbehaviour or "none") for entry in entries.values())
     print(f"\n{sends} sends in {took_s:.0f} s, {len(tries)} callbacks, answers {dict(Counter(answers))}")
     print(f"taken {len(entries)}, refused {len(simulator.ledger.refused)}; {dict(misbehaved)}")
-
-
-@contextmanager
-def serving(store_url: str, folder: Path, otpiq_url: str) -> Iterator[str]:
-    """`wasl serve` on a free port."""
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        "DATABASE_URL": store_url,
-        "WASL_DATA_DIR": str(folder),
-        "WASL_SECRET_KEYS": SECRET_KEY,
-        "WASL_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "OTPIQ_BASE_URL": otpiq_url,
-        "OTPIQ_API_KEY": "sk_dev_truth",
-    }
-    command = [sys.executable, "-m", "webhook_app", "serve", "--port", str(port)]
-    with (folder / "serve.log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
-            wait_until_ready(f"http://127.0.0.1:{port}/readyz")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-
-
-def wait_until_ready(url: str) -> None:
-    give_up_at = time.monotonic() + 30
-    while time.monotonic() < give_up_at:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise TimeoutError(url)
 
 
 def send_all(origin: str, key: str, sends: int) -> list[int]:

@@ -18,7 +18,7 @@ import click
 import httpx
 
 from . import accounts, sample, settings
-from .cli import open_rooms
+from .cli.opening import open_rooms
 from .serving import require_free
 from .simulator.misbehaviours import Misbehaviour
 from .simulator.plots import Rates, random_phone

@@ -5,7 +5,6 @@ belongs to no message is an orphan, and both are stored like the rest.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,17 +13,15 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from . import counting, merging, status
 from .database import Database
 from .ids import new_id
 from .models import Callback, Message, Source
-from .otpiq import Report, Unreadable, parse_report
+from .otpiq import Report, Unreadable, parse_report, without_codes
 from .status import Status
-
-# Not in the contract, but if a body ever echoes a code, it is not kept.
-_CODE = re.compile(rb'("verificationCode"\s*:\s*)"(?:[^"\\]|\\.)*"|("templateParameters"\s*:).*', re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +40,21 @@ class Arrival:
 
 def receive(database: Database, batch: Sequence[Arrival]) -> list[str]:
     """Store and merge; once durable, return each one's verdict: accepted, repeat, orphan or quarantined."""
+    read = [(arrival, *_read(arrival.raw)) for arrival in batch]
     verdicts = {}
     with database.transaction() as session:
-        # In the ids' order: two batches that share messages wait for each other, they cannot deadlock.
-        for place, arrival in sorted(enumerate(batch), key=lambda numbered: numbered[1].target_id):
-            verdicts[place] = _receive_one(session, arrival)
+        for place in sorted(range(len(batch)), key=lambda place: _place_in_lock_order(*read[place])):
+            verdicts[place] = _receive_one(session, *read[place])
     counting.fold_now_and_then(database)
     return [verdicts[place] for place in range(len(batch))]
 
 
-def _receive_one(session: Session, arrival: Arrival) -> str:
-    report, note = _read(arrival.raw)
+def _place_in_lock_order(arrival: Arrival, report: Report | None, _note: str | None) -> tuple[UUID, str, str]:
+    """One order for all batches, down to the single message or orphan: they wait for each other, they cannot deadlock."""
+    return arrival.target_id, (report and report.sms_id) or "", arrival.digest
+
+
+def _receive_one(session: Session, arrival: Arrival, report: Report | None, note: str | None) -> str:
     message = _find_message(session, arrival, report)
     if _count_repeat(session, arrival):
         return "repeat"
@@ -83,21 +84,16 @@ def _find_message(session: Session, arrival: Arrival, report: Report | None) -> 
     source = _find_source(session, arrival.target_id)
     if source is None:
         return None
-    of_source = (Message.source_id == source.id, Message.sms_id == report.sms_id)
-    held = select(Message).where(*of_source).with_for_update()
-    message = session.scalars(held, execution_options={"populate_existing": True}).one_or_none()
-    return message or _first_seen(session, source, report, arrival.at)
+    return _find_of_source(session, source, report.sms_id) or _first_seen(session, source, report, arrival.at)
+
+
+def _find_of_source(session: Session, source: Source, sms_id: str | None) -> Message | None:
+    held = select(Message).where(Message.source_id == source.id, Message.sms_id == sms_id).with_for_update()
+    return session.scalars(held, execution_options={"populate_existing": True}).one_or_none()
 
 
 def _first_seen(session: Session, source: Source, report: Report, at: datetime) -> Message:
     """A message another program sent: made by its first callback; number and cost are OTPIQ's to tell."""
-    # Two first callbacks at once: the source's row is the lock, and the second looks again.
-    session.execute(select(Source.id).where(Source.id == source.id).with_for_update())
-    found = session.scalars(
-        select(Message).where(Message.source_id == source.id, Message.sms_id == report.sms_id).with_for_update()
-    ).one_or_none()
-    if found is not None:
-        return found
     message = Message(
         id=new_id(at),
         created_at=at,
@@ -111,7 +107,14 @@ def _first_seen(session: Session, source: Source, report: Report, at: datetime) 
         sms_id=report.sms_id,
         delivery=status.to_json(status.NOTHING),
     )
-    merging.add(session, message)
+    try:
+        with session.begin_nested():
+            merging.add(session, message)
+    except IntegrityError:
+        # Two first callbacks at once: the insert waited for the other's.
+        found = _find_of_source(session, source, report.sms_id)
+        assert found is not None, "what stood in the way of the insert"
+        return found
     return message
 
 
@@ -140,7 +143,7 @@ def _store(
         received_at=arrival.at,
         repeats=0,
         digest=arrival.digest,
-        body=_CODE.sub(rb'\1\2"***"', arrival.raw),
+        body=without_codes(arrival.raw),
         headers=dict(arrival.headers),
         verdict=verdict,
         note=note,

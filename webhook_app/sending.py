@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from . import counting, merging, status
@@ -90,8 +90,11 @@ def send(
     """
     with database.transaction() as session:
         settle_abandoned(session, clock())
-        earlier = _earlier(session, stamper, asked, clock())
-        message = None if earlier else _queue(session, stamper, request, asked, clock())
+    try:
+        earlier, message = _earlier_or_queued(database, stamper, request, asked, clock)
+    except IntegrityError:
+        # The same once_key at the same moment: the other's row is there now, and the second look finds it.
+        earlier, message = _earlier_or_queued(database, stamper, request, asked, clock)
     if message is None:
         return _replay(earlier)
     stamp = stamper.issue(message.id)
@@ -168,6 +171,14 @@ def _abandon(session: Session, message: Message) -> None:
         estimate_iqd=message.estimate_iqd,
     )
     merging.merge(session, message, send_state=state, outcome=_to_json(outcome))
+
+
+def _earlier_or_queued(
+    database: Database, stamper: Stamper, request: SendRequest, asked: Asked, clock: Callable[[], datetime]
+) -> tuple[Message | None, Message | None]:
+    with database.transaction() as session:
+        earlier = _earlier(session, stamper, asked, clock())
+        return earlier, None if earlier else _queue(session, stamper, request, asked, clock())
 
 
 def _earlier(session: Session, stamper: Stamper, asked: Asked, now: datetime) -> Message | None:

@@ -28,7 +28,7 @@ def check(database: Database, otpiq: Otpiq, message_id: UUID, clock: Callable[[]
     if message.sms_id is None:
         raise NothingToAskBy
     try:
-        tracking = otpiq.track(message.sms_id, clock())
+        tracking = otpiq.track(message.sms_id, clock(), message.phone)
     except OtpiqError as error:
         _store_failure(database, message_id, error, clock())
         raise

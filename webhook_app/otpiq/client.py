@@ -75,9 +75,7 @@ class Otpiq:
         status, raw = self._call("POST", "/sms", request.to_wire(stamp), hidden=hidden)
         body, trace = _read(raw, hidden)
         if not 200 <= status < 300:
-            error = classify(status, body, trace)
-            error.words, error.errors = _scrub(error.words, hidden), _scrub(error.errors, hidden)
-            raise _with_salvage(error, raw)
+            raise _with_salvage(_error(status, body, trace, hidden), raw)
         sms_id = clean_sms_id(body.get("smsId"))
         if sms_id is None:
             raise _in_doubt("the answer has no smsId", status, trace, raw)
@@ -89,12 +87,17 @@ class Otpiq:
             trace=trace,
         )
 
-    def track(self, sms_id: str, at: datetime) -> Tracking:
-        """`GET /sms/track/<smsId>`. Raises UnknownMessage and the other errors of a call."""
-        body, raw = self._get(f"/sms/track/{quote(sms_id, safe='')}")
-        phone = body.get("phoneNumber")
-        phone = phone if isinstance(phone, str) and re.fullmatch(r"[0-9]{10,15}", phone) else None
-        return Tracking(facts=parse_tracking(body, at), phone=phone, trace=_read(raw, (phone,) if phone else ())[1])
+    def track(self, sms_id: str, at: datetime, phone: str | None = None) -> Tracking:
+        """`GET /sms/track/<smsId>`; `phone`, where known, is kept out of what is kept of the answer.
+
+        Raises UnknownMessage and the other errors of a call.
+        """
+        hidden = (phone,) if phone else ()
+        body, raw = self._get(f"/sms/track/{quote(sms_id, safe='')}", hidden)
+        told = body.get("phoneNumber")
+        told = told if isinstance(told, str) and re.fullmatch(r"[0-9]{10,15}", told) else None
+        trace = _read(raw, (*hidden, told) if told else hidden)[1]
+        return Tracking(facts=parse_tracking(body, at), phone=told, trace=trace)
 
     def balance_iqd(self) -> int | None:
         """`GET /info`: the credit left."""
@@ -113,11 +116,11 @@ class Otpiq:
             if isinstance(entry, dict) and isinstance(entry.get("senderId"), str)
         )
 
-    def _get(self, path: str) -> tuple[dict[str, Any], bytes]:
-        status, raw = self._call("GET", path, deadline_s=min(_ASK_S, self._deadline_s))
-        body, trace = _read(raw, ())
+    def _get(self, path: str, hidden: tuple[str, ...] = ()) -> tuple[dict[str, Any], bytes]:
+        status, raw = self._call("GET", path, deadline_s=min(_ASK_S, self._deadline_s), hidden=hidden)
+        body, trace = _read(raw, hidden)
         if status != 200:
-            raise classify(status, body, trace)
+            raise _error(status, body, trace, hidden)
         return body, raw
 
     def _call(
@@ -162,6 +165,12 @@ class Otpiq:
                 trust_env=False,
             )
         return client
+
+
+def _error(status: int, body: dict[str, Any], trace: str, hidden: tuple[str, ...]) -> OtpiqError:
+    error = classify(status, body, trace)
+    error.words, error.errors = _scrub(error.words, hidden), _scrub(error.errors, hidden)
+    return error
 
 
 def _in_doubt(words: str, status: int | None, trace: str, raw: bytes) -> OtpiqError:

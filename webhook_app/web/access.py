@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, current_app, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -72,8 +71,9 @@ def close_by_default() -> ResponseReturnValue | None:
 def sign_in() -> ResponseReturnValue:
     """200 the form, 303 in, 400 wrong name or password, 429 too many wrong tries."""
     form = request.form
+    name = form.get("name", "").replace("\0", "")  # PostgreSQL takes no NUL
     page: dict[str, Any] = {
-        "name": form.get("name", ""),
+        "name": name,
         "next": request.values.get("next"),
         "error": None,
         "slowed": None,
@@ -85,9 +85,7 @@ def sign_in() -> ResponseReturnValue:
             else render_template("sign_in.html", **page)
         )
     try:
-        token = accounts.sign_in(
-            wasl().database, form.get("name", ""), form.get("password", ""), request.remote_addr or "", now()
-        )
+        token = accounts.sign_in(wasl().database, name, form.get("password", ""), request.remote_addr or "", now())
     except accounts.Slowed as slowed:
         page["slowed"] = slowed.wait_s
         return render_template("sign_in.html", **page), 429, {"Retry-After": str(slowed.wait_s)}
@@ -114,6 +112,6 @@ def sign_out() -> ResponseReturnValue:
 
 def own_path(path: str | None) -> str:
     """A path of this program, for redirects: never another host, whatever stands in the form."""
-    parts = urlsplit((path or "").replace("\\", "/"))
-    is_own = path and not parts.scheme and not parts.netloc and parts.path.startswith("/") and path.isprintable()
+    read = (path or "").replace("\\", "/")  # as browsers do, which also take any number of slashes for two
+    is_own = read.startswith("/") and not read.startswith("//") and read.isprintable()
     return path if is_own and path else url_for("pages.overview")

@@ -23,6 +23,7 @@ from .context import now, wasl
 
 blueprint = Blueprint("pages", __name__)
 THEME_COOKIE = "wasl_theme"
+_YEARS = range(2000, 2100)  # what an id can hold, with room for any zone
 
 
 @blueprint.get("/")
@@ -63,11 +64,17 @@ def messages() -> ResponseReturnValue:
 @blueprint.post("/messages/search")
 def search() -> ResponseReturnValue:
     """By POST, so that a phone number never stands in an address, a history or a proxy's log."""
-    query = request.form.get("q", "").strip()[:200]
+    query, like = request.form.get("q", "").replace("\0", "").strip()[:200], _id("like")
+    if like is not None:  # the next page of a search by number: the number itself stays on the server
+        repeatable = sending.find_repeatable(wasl().database, like)
+        query = repeatable.phone if repeatable else ""
     if not query:
         return redirect(url_for("pages.messages"), 303)
     found = figures.search(wasl().database, query, now(), before=_id("before"))
-    return _page("messages.html", page=found, query=query, filter=_as_typed(), tabs=(), sources=())
+    number = _as_number(query)
+    like = found.rows[0].id if number and found.rows else None
+    shown = mask(number) if number else query
+    return _page("messages.html", page=found, query=shown, like=like, filter=_as_typed(), tabs=(), sources=())
 
 
 @blueprint.get("/messages/<uuid:message_id>")
@@ -110,7 +117,7 @@ def send_now() -> ResponseReturnValue:
         return _send_page(form, errors=forms.words(invalid.errors)), 400
     asked = Asked(
         by=f"user:{current_user.name}",
-        once_key=request.form.get("once", "")[:100] or None,
+        once_key=request.form.get("once", "").replace("\0", "")[:100] or None,
         body=repr(sorted(request.form.items(multi=True))).encode(errors="replace"),
         again_of=repeatable.message_id if repeatable else None,
         estimate_iqd=wasl().prices.estimate_iqd(asked_for.phone, asked_for.sender_id),
@@ -131,10 +138,7 @@ def send_now() -> ResponseReturnValue:
 def look() -> str:
     """While someone types: the number as it was understood, and what the message would cost. Sends nothing."""
     form = forms.typed(request.form)
-    try:
-        phone = normalise(form["phoneNumber"])
-    except BadPhone:
-        phone = None
+    phone = _as_number(form["phoneNumber"])
     return _page("_send_look.html", to=phone, **_price_tag(phone, form["senderId"]))
 
 
@@ -232,12 +236,20 @@ def _moment(name: str) -> date | datetime | None:
     if not value:
         return None
     try:
-        if len(value) == 10:
-            return date.fromisoformat(value)
+        day = date.fromisoformat(value) if len(value) == 10 else None
         moment = datetime.fromisoformat(value)
-        return moment if moment.tzinfo else moment.replace(tzinfo=wasl().settings.time_zone)
+        if moment.year not in _YEARS:
+            raise ValueError
+        return day or (moment if moment.tzinfo else moment.replace(tzinfo=wasl().settings.time_zone))
     except ValueError:
         abort(400, _("%(name)s: must be a day such as 2026-11-22 or a time such as 2026-11-22T15:00", name=name))
+
+
+def _as_number(query: str) -> str | None:
+    try:
+        return normalise(query)
+    except BadPhone:
+        return None
 
 
 def _as_typed() -> SimpleNamespace:

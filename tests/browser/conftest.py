@@ -1,0 +1,108 @@
+"""A real Chromium in front of a real Wasl with a little sample history and the simulator behind it."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from webhook_app import accounts, sample
+from webhook_app.database import Database
+from webhook_app.simulator.server import Simulator
+from webhook_app.stamp import Stamper
+
+from ..conftest import PASSWORD, SECRET_KEY, make_config
+from ..running import serving
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+_QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    origin: str
+    store_url: str
+    simulator: Simulator
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: browser tests were NOT run (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def running(browser: Browser, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("running")
+    shutil.copy(migrated_sqlite, folder / "wasl.db")
+    store_url = f"sqlite:///{folder / 'wasl.db'}"
+    with Simulator(speed=4, seed=3) as simulator, serving(store_url, folder, simulator.base_url) as origin:
+        config = make_config(store_url, folder, WASL_PUBLIC_URL=origin)
+        database = Database(store_url)
+        now = datetime.now(UTC)
+        accounts.add_user(database, "sara", PASSWORD, now)
+        sample.fill(database, Stamper((SECRET_KEY,), origin), 400, config.time_zone, now)
+        database.engine.dispose()
+        yield Running(origin=origin, store_url=store_url, simulator=simulator)
+
+
+@pytest.fixture(scope="session")
+def cookies(browser: Browser, running: Running) -> dict[str, object]:
+    """What the browser keeps after signing in through the page."""
+    with browser.new_context(base_url=running.origin) as context:
+        page = context.new_page()
+        page.goto("/")
+        page.get_by_label("Name").fill("sara")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="Overview").wait_for()
+        return dict(context.storage_state())
+
+
+@pytest.fixture
+def open_context(browser: Browser, running: Running, cookies: dict[str, object]) -> Iterator[type]:
+    """`open_context(width=375, color_scheme="dark")` is another window of the signed-in browser."""
+    opened: list[BrowserContext] = []
+
+    def open_one(width: int = 1280, **more: object) -> BrowserContext:
+        context = browser.new_context(
+            base_url=running.origin,
+            storage_state=cookies,  # type: ignore[arg-type]
+            viewport={"width": width, "height": 900},
+            **more,  # type: ignore[arg-type]
+        )
+        opened.append(context)
+        return context
+
+    yield open_one  # type: ignore[misc]
+    for context in opened:
+        context.close()
+
+
+@pytest.fixture
+def page(open_context) -> Iterator[Page]:  # type: ignore[no-untyped-def]
+    """A signed-in page that must stay free of script errors and of requests to other hosts."""
+    context = open_context()
+    page = context.new_page()
+    errors: list[str] = []
+    hosts: set[str] = set()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if "Security Policy" in message.text else None)
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    yield page
+    assert errors == []
+    assert len(hosts) <= 1
