@@ -31,7 +31,8 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/djlint --check --lint --quiet templates
+	$(BIN)/djlint --lint --quiet templates
+	$(BIN)/pybabel --quiet extract -F pyproject.toml -k N_ -o .venv/wasl.pot .
 
 # 2,000 simulated sends with every misbehaviour, compared with the simulator's ledger message by message.
 truth: install

@@ -1,6 +1,5 @@
-"""POST /callbacks/otpiq/<id>: what is authentic is stored and answered 200, what is not is 401 before the store is asked."""
+"""POST /callbacks/otpiq/<id>: the authentic is stored and answered 200, all else is 401 before the store is asked."""
 
-import gzip
 import hashlib
 import hmac
 import time
@@ -12,17 +11,17 @@ from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, select
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from webhook_app import create_app, merging, sources, status
+from webhook_app import create_app
 from webhook_app.database import Database
 from webhook_app.ids import new_id
-from webhook_app.models import Callback, Message
+from webhook_app.models import Callback
 from webhook_app.stamp import Stamper
-from webhook_app.status import Status
 
 from .conftest import HTTPS, SECRET_KEY, make_config
+from .rows import all_rows
 
 SENT = (
     b'{"smsId":"sms-1234567890abcdef123456","deliveryReportType":"all","isFinal":false,"channel":"sms","status":"sent"}'
@@ -31,33 +30,11 @@ DOCUMENTED = {
     "sent": SENT,
     "delivered": b'{\n  "smsId": "sms-1234567890abcdef123456",\n  "deliveryReportType": "all",\n  "isFinal": true,\n'
     b'  "channel": "whatsapp",\n  "status": "delivered"\n}',
-    "failed": b'{"smsId": "sms-1234567890abcdef123456", "deliveryReportType": "final", "isFinal": true, "channel": "sms", '
-    b'"status": "failed", "reason": "Carrier rejected the message", "senderId": "MyShop"}',
+    "failed": b'{"smsId": "sms-1234567890abcdef123456", "deliveryReportType": "final", "isFinal": true, '
+    b'"channel": "sms", "status": "failed", "reason": "Carrier rejected the message", "senderId": "MyShop"}',
     "short smsId": b'{"smsId":"sms_1234567890abcdef","deliveryReportType":"final","isFinal":true,"channel":"telegram",'
     b'"status":"delivered"}',
 }
-
-
-@pytest.fixture
-def message_id(database: Database) -> UUID:
-    """A message that was sent and heard nothing of yet."""
-    at = datetime.now(UTC)
-    message = Message(
-        id=new_id(at),
-        created_at=at,
-        asked_by="test",
-        is_sample=False,
-        phone="9647701234567",
-        phone_end="4567",
-        carrier="asiacell",
-        sms_type="verification",
-        provider="auto",
-        send_state=Status.ACCEPTED,
-        delivery=status.to_json(status.NOTHING),
-    )
-    with database.transaction() as session:
-        merging.add(session, message)
-    return message.id
 
 
 def post(client: FlaskClient, stamper: Stamper, target_id: UUID, raw: bytes = SENT, **headers: str) -> TestResponse:
@@ -79,18 +56,6 @@ def signed(secret: str, raw: bytes, timestamp: str) -> dict[str, str]:
     }
 
 
-def stored(database: Database) -> list[Callback]:
-    with database.reading() as session:
-        return list(session.scalars(select(Callback).order_by(Callback.id)))
-
-
-def message_now(database: Database, message_id: UUID) -> Message:
-    with database.reading() as session:
-        message = session.get(Message, message_id)
-    assert message is not None
-    return message
-
-
 @contextmanager
 def no_statement(client: FlaskClient) -> Iterator[None]:
     """Fails when the app's database executes anything inside."""
@@ -104,17 +69,6 @@ def no_statement(client: FlaskClient) -> Iterator[None]:
     yield
     event.remove(engine, "before_cursor_execute", note)
     assert executed == []
-
-
-@pytest.mark.parametrize("raw", DOCUMENTED.values(), ids=DOCUMENTED.keys())
-def test_each_documented_payload_is_accepted_and_kept_byte_for_byte(
-    client: FlaskClient, stamper: Stamper, database: Database, message_id: UUID, raw: bytes
-) -> None:
-    answer = post(client, stamper, message_id, raw)
-
-    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok", "verdict": "accepted"})
-    (callback,) = stored(database)
-    assert (callback.body, callback.message_id, callback.verdict) == (raw, message_id, "accepted")
 
 
 @pytest.mark.parametrize("name", ["X-OTPIQ-Webhook-Secret", "x-otpiq-webhook-secret", "X-Otpiq-Webhook-Secret"])
@@ -135,15 +89,6 @@ def app_client(migrated_sqlite: Path, tmp_path: Path) -> Iterator[FlaskClient]:
     app = create_app(make_config(f"sqlite:///{path}", tmp_path))
     yield app.test_client()
     app.extensions["wasl"].database.engine.dispose()
-
-
-def test_a_callback_reaches_its_message(
-    client: FlaskClient, stamper: Stamper, database: Database, message_id: UUID
-) -> None:
-    post(client, stamper, message_id, DOCUMENTED["failed"])
-    message = message_now(database, message_id)
-    assert (message.status, message.closed, message.channel) == ("failed", True, "sms")
-    assert (message.reason, message.sms_id) == ("Carrier rejected the message", "sms-1234567890abcdef123456")
 
 
 def wrong_secrets(right: str, other: str) -> dict[str, list[tuple[str, str]]]:
@@ -181,12 +126,17 @@ def test_a_secret_that_is_not_the_messages_own_is_401_with_one_body_and_no_work_
 
 
 @pytest.mark.parametrize(
-    "change", [str.upper, lambda id_: id_.replace("-", ""), lambda id_: f"{{{id_}}}", lambda _: "1"]
+    "written",
+    [
+        "01980F2E-77B1-7C20-9D0E-5F3A1B2C6C41",
+        "01980f2e77b17c209d0e5f3a1b2c6c41",
+        "{01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41}",
+        "1",
+    ],
 )
-def test_an_id_written_otherwise_is_401_like_any_other(app_client: FlaskClient, stamper: Stamper, change) -> None:  # type: ignore[no-untyped-def]
-    target_id = UUID("01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41")
-    url = stamper.issue(target_id).url.replace(str(target_id), change(str(target_id)))
-    headers = {"X-OTPIQ-Webhook-Secret": stamper.issue(target_id).secret}
+def test_an_id_written_otherwise_is_401_like_any_other(app_client: FlaskClient, stamper: Stamper, written: str) -> None:
+    secret = stamper.issue(UUID("01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41")).secret
+    url, headers = f"/callbacks/otpiq/{written}", {"X-OTPIQ-Webhook-Secret": secret}
 
     with no_statement(app_client):
         answer = app_client.post(url, data=SENT, headers=headers)
@@ -205,13 +155,13 @@ def test_a_right_signature_beside_the_secret_is_accepted(
 
 
 @pytest.mark.parametrize(
-    "timestamp",
-    ["", "abc", "-1", "1e9", "١٢٣٤٥٦٧٨٩٠", "0x10", " 1", "9" * 40]
-    + [str(int(time.time()) - 72 * 3600 - 60), str(int(time.time()) + 6 * 60 + 600)],
+    "timestamp", ["", "abc", "-1", "1e9", "١٢٣٤٥٦٧٨٩٠", "0x10", " 1", "9" * 40, "72 hours old", "5 minutes ahead"]
 )
 def test_a_signature_of_an_odd_old_or_future_timestamp_is_401(
     app_client: FlaskClient, stamper: Stamper, timestamp: str
 ) -> None:
+    ahead_s = {"72 hours old": -72 * 3600 - 1, "5 minutes ahead": 5 * 60 + 30}.get(timestamp)
+    timestamp = timestamp if ahead_s is None else str(int(time.time()) + ahead_s)
     stamp = stamper.issue(new_id(datetime.now(UTC)))
     headers = signed(stamp.secret, SENT, timestamp)
     carried = headers.pop("X-OTPIQ-Webhook-Timestamp").encode().decode("latin-1")
@@ -260,139 +210,37 @@ def test_another_method_is_405_in_json(app_client: FlaskClient, stamper: Stamper
     assert isinstance(answer.get_json()["message"], str)
 
 
-def test_a_body_of_64_kib_is_taken_and_one_byte_more_is_413_in_json(client: FlaskClient, stamper: Stamper) -> None:
-    target_id = new_id(datetime.now(UTC))
-    fits, over = (SENT[:-1] + b" " * (size - len(SENT)) + b"}" for size in (64 * 1024, 64 * 1024 + 1))
-    assert post(client, stamper, target_id, fits).status_code == 200
-    answer = post(client, stamper, target_id, over)
-    assert (answer.status_code, set(answer.get_json())) == (413, {"message"})
-
-
 def test_a_big_body_without_the_secret_is_401_and_not_read(app_client: FlaskClient, stamper: Stamper) -> None:
     stamp = stamper.issue(new_id(datetime.now(UTC)))
     answer = app_client.post(stamp.url, data=b"x" * 100_000, headers={"X-OTPIQ-Webhook-Secret": "wrong"})
     assert (answer.status_code, answer.data) == (401, b'{"message":"not authentic"}\n')
 
 
-TRAPS = {
-    "empty": b"",
-    "blank": b" \n",
-    "not JSON": b"status=sent",
-    "a list": b"[" + SENT + b"]",
-    "null": b"null",
-    "60,000 brackets": b"[" * 60_000,
-    "30,000 objects": b'{"a":' * 10_000,
-    "NaN": b'{"smsId": "sms-1", "status": "sent", "isFinal": NaN}',
-    "-Infinity": b'{"smsId": "sms-1", "status": "sent", "cost": -Infinity}',
-    "a number of 5,000 digits": b'{"smsId": "sms-1", "status": "sent", "cost": ' + b"9" * 5_000 + b"}",
-    "a lone surrogate": b'{"smsId": "sms-1", "status": "sent\\ud800"}',
-    "NUL": b'{"smsId": "sms-1", "status": "sent\\u0000"}',
-    "NUL bytes": b"\0" * 100,
-    "UTF-16 cut in half": SENT.decode().encode("utf-16")[:-1],
-    "a key twice": b'{"smsId": "sms-1", "status": "sent", "status": "delivered"}',
-    "gzip": gzip.compress(SENT),
-    "bytes that are no UTF-8": b'{"smsId": "sms-1", "status": "\xff\xfe"}',
-    "no status": b'{"smsId": "sms-1"}',
-    "a status that is no text": b'{"smsId": "sms-1", "status": ["sent"]}',
-}
-
-
-@pytest.mark.parametrize("raw", TRAPS.values(), ids=TRAPS.keys())
-def test_an_authentic_body_that_cannot_be_read_is_kept_as_it_came_and_answered_200(
-    client: FlaskClient, stamper: Stamper, database: Database, message_id: UUID, raw: bytes
-) -> None:
-    answer = post(client, stamper, message_id, raw)
-
-    assert (answer.status_code, answer.get_json()["verdict"]) == (200, "quarantined")
-    (callback,) = stored(database)
-    assert (callback.verdict, callback.body, callback.message_id) == ("quarantined", raw, message_id)
-    assert callback.note
-    assert message_now(database, message_id).status == "accepted"
-
-
-def test_200_000_brackets_are_too_big_rather_than_too_deep(app_client: FlaskClient, stamper: Stamper) -> None:
-    assert post(app_client, stamper, new_id(datetime.now(UTC)), b"[" * 200_000).status_code == 413
-
-
-ODD_BUT_READABLE = {
-    "UTF-16": SENT.decode().encode("utf-16"),
-    "with a byte-order mark": b"\xef\xbb\xbf" + SENT,
-    "a surrogate and NUL in fields nobody reads": b'{"status":"sent","channel":"sms","x":"\\udc00","y":"\\u0000"}',
-    "isFinal in quotes": b'{"status":"sent","channel":"sms","isFinal":"true"}',
-    "a channel nobody knows": b'{"status":"sent","channel":"pigeon"}',
-    "1e999": b'{"status":"sent","channel":"sms","cost":1e999}',
-}
-
-
-@pytest.mark.parametrize("raw", ODD_BUT_READABLE.values(), ids=ODD_BUT_READABLE.keys())
-def test_an_odd_body_whose_meaning_is_plain_moves_its_message(
-    client: FlaskClient, stamper: Stamper, database: Database, message_id: UUID, raw: bytes
-) -> None:
-    assert post(client, stamper, message_id, raw).get_json()["verdict"] == "accepted"
-    message = message_now(database, message_id)
-    assert (message.status, message.closed) == ("sent", False)
-
-
-def test_a_repeat_is_counted_and_not_stored_twice(
-    client: FlaskClient, stamper: Stamper, database: Database, message_id: UUID
-) -> None:
-    verdicts = [post(client, stamper, message_id).get_json()["verdict"] for _ in range(3)]
-    assert verdicts == ["accepted", "repeat", "repeat"]
-    assert [callback.repeats for callback in stored(database)] == [2]
-
-
-def test_a_callback_of_an_unknown_id_is_kept_as_an_orphan(
-    client: FlaskClient, stamper: Stamper, database: Database
-) -> None:
-    answer = post(client, stamper, new_id(datetime.now(UTC)))
-    assert (answer.status_code, answer.get_json()["verdict"]) == (200, "orphan")
-    assert [callback.message_id for callback in stored(database)] == [None]
-
-
-def test_a_source_s_callback_makes_its_message_and_touches_no_other(
-    client: FlaskClient, stamper: Stamper, database: Database, message_id: UUID
-) -> None:
-    post(client, stamper, message_id, SENT)
-    source = sources.add(database, "shop", datetime.now(UTC))
-    delivered = SENT.replace(b"sent", b"delivered")
-
-    assert post(client, stamper, source.id, delivered).get_json()["verdict"] == "accepted"
-
-    with database.reading() as session:
-        found = {message.id: message for message in session.scalars(select(Message))}
-    made = next(message for id_, message in found.items() if id_ != message_id)
-    assert (made.source_id, made.status) == (source.id, "delivered")
-    assert found[message_id].status == "sent"
-
-
-def test_the_secret_is_not_stored(client: FlaskClient, stamper: Stamper, database: Database, message_id: UUID) -> None:
-    post(client, stamper, message_id)
-    (callback,) = stored(database)
-    assert stamper.issue(message_id).secret not in str(callback.headers)
+def test_the_secret_is_not_stored(client: FlaskClient, stamper: Stamper, database: Database) -> None:
+    target_id = new_id(datetime.now(UTC))
+    post(client, stamper, target_id)
+    (callback,) = all_rows(database, Callback)
+    assert stamper.issue(target_id).secret not in str(callback.headers)
 
 
 @pytest.mark.parametrize("order", ["newest first", "the old key gone"])
 def test_after_a_rotation_the_old_key_verifies_until_it_is_taken_out(
     store_url: str, tmp_path: Path, stamper: Stamper, order: str
 ) -> None:
-    keys = "another key that is quite long enough, 2026" + (f",{SECRET_KEY}" if order == "newest first" else "")
+    keys = "another key that is quite long enough for 2026" + (f",{SECRET_KEY}" if order == "newest first" else "")
     app = create_app(make_config(store_url, tmp_path, WASL_SECRET_KEYS=keys))
     old = post(app.test_client(), stamper, new_id(datetime.now(UTC)))
     app.extensions["wasl"].database.engine.dispose()
     assert old.status_code == (200 if order == "newest first" else 401)
 
 
-@pytest.mark.parametrize(
-    "database_url", ["postgresql+psycopg://wasl:hidden@127.0.0.1:9/wasl", "sqlite:////proc/x/w.db"]
-)
+@pytest.mark.parametrize("store", ["a port where nothing listens", "a folder, not a file"])
 def test_with_the_store_away_a_callback_is_503_and_asked_to_come_again(
-    tmp_path: Path, stamper: Stamper, database_url: str
+    tmp_path: Path, stamper: Stamper, store: str
 ) -> None:
-    config = make_config(f"sqlite:///{tmp_path / 'wasl.db'}", tmp_path)
-    object.__setattr__(config, "database_url", database_url)
-    if database_url.startswith("sqlite"):
-        object.__setattr__(config, "database_url", f"sqlite:///{tmp_path}")  # a folder, not a file
-    client = create_app(config).test_client()
+    nothing_listens = "postgresql://wasl:hidden@127.0.0.1:9/wasl"
+    url = nothing_listens if store.startswith("a port") else f"sqlite:///{tmp_path}"
+    client = create_app(make_config(url, tmp_path)).test_client()
 
     answer = post(client, stamper, new_id(datetime.now(UTC)))
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from .database import Database
 from .ids import first_id, new_id
+from .marking import N_
 from .models import ApiKey, SignIn, SignInFailure, User
 from .sources import BadName, checked_name
 
@@ -64,7 +65,7 @@ def add_user(database: Database, name: str, password: str, now: datetime) -> Acc
             user = User(id=new_id(now), name=name, password_hash=hashed, created_at=now)
             session.add(user)
     except IntegrityError:
-        raise BadName("is taken: choose another name") from None
+        raise BadName(N_("is taken: choose another name")) from None
     return Account(id=user.id, name=name)
 
 
@@ -91,6 +92,7 @@ def sign_in(database: Database, name: str, password: str, address: str, now: dat
     """A new sign-in's token, or None for a wrong name or password. Raises Slowed, also for the right password."""
     subjects = [_digest(f"name {name}"), _digest(f"address {address}")]
     with database.transaction() as session:
+        database.one_at_a_time(session, "sign in")  # or a hundred guesses at once would each see no failure yet
         session.execute(delete(SignInFailure).where(SignInFailure.id < first_id(now - _FAILURES_KEPT)))
         for subject in subjects:
             failures = session.execute(
@@ -102,7 +104,8 @@ def sign_in(database: Database, name: str, password: str, address: str, now: dat
         # Counted before the password is looked at: a hundred guesses at once are a hundred failures.
         attempt = [SignInFailure(id=new_id(now), subject=subject, at=now) for subject in subjects]
         session.add_all(attempt)
-        user = session.scalars(select(User).where(User.name == name)).one_or_none()
+        # A name that cannot be printed was never given to anyone, and no store could be asked for it.
+        user = session.scalars(select(User).where(User.name == name)).one_or_none() if name.isprintable() else None
     if not _matches(user.password_hash if user else None, password) or user is None:
         return None
     token = secrets.token_urlsafe(32)
@@ -138,7 +141,7 @@ def add_key(database: Database, name: str, now: datetime) -> tuple[UUID, str]:
             row = ApiKey(id=new_id(now), name=name, hint=key[:12], digest=_digest(key), created_at=now)
             session.add(row)
     except IntegrityError:
-        raise BadName("is taken: choose another name") from None
+        raise BadName(N_("is taken: choose another name")) from None
     return row.id, key
 
 

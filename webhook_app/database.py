@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import DateTime, MetaData, create_engine, event, make_url, text
+from sqlalchemy import DateTime, MetaData, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -87,6 +87,11 @@ class Database:
         engine = self.engine.execution_options(wasl_read_only=True)
         with _naming_absence(), Session(engine, expire_on_commit=False) as session:
             yield session
+
+    def one_at_a_time(self, session: Session, name: str) -> None:
+        """Let no other transaction of the same `name` run beside this one; SQLite never does."""
+        if not self.is_sqlite:
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
 
     def ping(self) -> None:
         """Raise StoreAway when the store does not answer."""

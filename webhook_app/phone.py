@@ -7,6 +7,8 @@ import re
 import unicodedata
 from enum import StrEnum
 
+from .marking import N_
+
 
 class Carrier(StrEnum):
     ZAIN = "zain"
@@ -46,7 +48,7 @@ def normalise(typed: str) -> str:
     elif len(digits) == 10 and digits.startswith("7"):
         digits = "964" + digits
     if not _WIRE_FORM.match(digits):
-        raise BadPhone("must be a phone number of 10 to 15 digits, such as 0770 123 4567 or +964 770 123 4567")
+        raise BadPhone(N_("must be a phone number of 10 to 15 digits, such as 0770 123 4567 or +964 770 123 4567"))
     return digits
 
 

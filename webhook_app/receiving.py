@@ -50,7 +50,7 @@ def receive(database: Database, batch: Sequence[Arrival]) -> list[str]:
 
 
 def _place_in_lock_order(arrival: Arrival, report: Report | None, _note: str | None) -> tuple[UUID, str, str]:
-    """One order for all batches, down to the single message or orphan: they wait for each other, they cannot deadlock."""
+    """One order for all, down to a single message or orphan: two batches wait for each other, they cannot deadlock."""
     return arrival.target_id, (report and report.sms_id) or "", arrival.digest
 
 

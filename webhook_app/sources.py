@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from .database import Database
 from .ids import new_id
+from .marking import N_
 from .models import Source
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
@@ -33,7 +34,7 @@ def add(database: Database, name: str, now: datetime) -> SourceAdded:
             source = Source(id=new_id(now), name=name, created_at=now)
             session.add(source)
     except IntegrityError:
-        raise BadName("is taken: choose another name") from None
+        raise BadName(N_("is taken: choose another name")) from None
     return SourceAdded(id=source.id, name=name)
 
 
@@ -41,7 +42,7 @@ def checked_name(name: str) -> str:
     """A name for a source, a key or a user. Raises BadName."""
     name = name.strip()
     if not _NAME.fullmatch(name) or not name.isprintable():
-        raise BadName("must be 1 to 60 characters that can be printed")
+        raise BadName(N_("must be 1 to 60 characters that can be printed"))
     return name
 
 

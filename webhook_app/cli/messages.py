@@ -176,6 +176,8 @@ def _source_id(rooms: Rooms, name: str | None) -> UUID | None:
 
 
 def _day(at: datetime | None) -> date | None:
+    if at is not None and at.year not in range(2000, 2100):  # what an id can hold
+        raise click.UsageError("--since and --until take days of this century, such as 2026-11-22")
     return at.date() if at else None
 
 

@@ -17,6 +17,7 @@ from ..database import Database
 from ..ids import first_id
 from ..models import Callback, Exchange, Message, Source
 from ..otpiq import Unreadable, parse_report
+from ..otpiq.document import is_clean_text
 from ..phone import BadPhone, mask, normalise
 from ..status import OUTCOMES, SEND_STATES, Reached, Status
 from .rows import Hop, MessageDetail, MessagePage, MessageRow, Raw, StatusCount, Step
@@ -204,6 +205,8 @@ def _nearest(
 
 
 def _search_conditions(query: str) -> list[ColumnElement[bool]]:
+    if not is_clean_text(query):
+        return []  # no store could hold it
     conditions = [Message.sms_id == query, Message.reference == query]
     try:
         conditions.append(Message.phone == normalise(query))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from ..marking import N_
 from ..phone import BadPhone, normalise
 from ..stamp import Stamp
 from .document import is_clean_text, is_deep, is_writable
@@ -18,10 +19,6 @@ MAX_TEXT = 1600
 MAX_NAME = 200
 MAX_REFERENCE = 100
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate later"
-    return text
 
 
 class Problem(NamedTuple):

@@ -95,8 +95,18 @@ def _on_http_error(error: HTTPException) -> ResponseReturnValue:
         405: _("Not in this way"),
         413: _("Too much at once"),
     }
-    title = titles.get(error.code or 500, error.name)
-    return _trouble(error.code or 500, title, error.description or title, error.get_headers())
+    texts = {
+        401: _("This is only for people who are signed in."),
+        404: _("No page has this address."),
+        405: _("This address takes other kinds of requests."),
+        413: _("The request is larger than this program takes."),
+    }
+    status = error.code or 500
+    title = titles.get(status, _("This did not work"))
+    # Words of our own stay; werkzeug's are always English.
+    is_ours = error.description and error.description != type(error).description
+    text = error.description if is_ours else texts.get(status, _("The request could not be understood."))
+    return _trouble(status, title, text or title, error.get_headers())
 
 
 def _on_old_form(_error: CSRFError) -> ResponseReturnValue:

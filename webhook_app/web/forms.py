@@ -8,8 +8,8 @@ from typing import Any
 from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
+from ..marking import N_
 from ..otpiq import InvalidSend, Problem, SendRequest, parse_send
-from ..otpiq.requests import N_
 from ..sending import Outcome, Repeatable
 from ..status import Status
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, Step
+from webhook_app.marking import N_
 from webhook_app.web.formats.numbers import clock, day, percent, seconds, zone_label
-from webhook_app.web.formats.translation import N_, format_local, gettext
+from webhook_app.web.formats.translation import format_local, gettext
 from webhook_app.web.formats.words import carrier_name, channel_name, reason_words, route_sentence, type_name
 
 _OPEN_SENTENCES = {

@@ -5,11 +5,6 @@ from datetime import datetime
 import flask_babel
 
 
-def N_(text: str) -> str:  # noqa: N802 - the name text extraction looks for
-    """Mark `text` for translation where it stands; it is translated where it is used."""
-    return text
-
-
 def gettext(text: str, /, **values: object) -> str:
     return str(flask_babel.gettext(text, **values))
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webhook_app.web.formats.translation import N_, gettext
+from webhook_app.marking import N_
+from webhook_app.web.formats.translation import gettext
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,105 @@
+"""Messages and callbacks to test with, and the slow, obvious ways of reading the store back."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from webhook_app import merging, status
+from webhook_app.database import Base, Database
+from webhook_app.ids import new_id
+from webhook_app.models import COUNT_SUMS, Callback, Delta, Exchange, Message, Tally
+from webhook_app.otpiq import parse_report
+from webhook_app.receiving import Arrival
+from webhook_app.status import Delivery, Fact, Status
+
+NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+PHONE = "9647701234567"
+
+
+def add_message(database: Database, at: datetime = NOW, *, facts: Iterable[Fact] = (), **columns: Any) -> UUID:
+    """A message of ours that OTPIQ took, unless `columns` say otherwise, and what was said of it since."""
+    usual: dict[str, Any] = {
+        "asked_by": "key:checkout",
+        "is_sample": False,
+        "phone": PHONE,
+        "phone_end": PHONE[-4:],
+        "carrier": "asiacell",
+        "sms_type": "verification",
+        "provider": "auto",
+        "send_state": Status.ACCEPTED,
+    }
+    message = Message(id=new_id(at), created_at=at, delivery=status.to_json(status.NOTHING), **usual | columns)
+    with database.transaction() as session:
+        merging.add(session, message)
+        merging.merge(session, message, facts)
+    return message.id
+
+
+def callback(word: str = "sent", channel: str = "sms", *, final: bool = False, **more: Any) -> bytes:
+    """A body as documented."""
+    body = {"smsId": "sms-1", "deliveryReportType": "all", "isFinal": final, "channel": channel, "status": word}
+    return json.dumps(body | more).encode()
+
+
+def arrival(target_id: UUID, raw: bytes, at: datetime = NOW) -> Arrival:
+    return Arrival(target_id=target_id, raw=raw, headers={"Content-Type": "application/json"}, at=at)
+
+
+def get_message(database: Database, message_id: UUID) -> Message:
+    with database.reading() as session:
+        return session.get_one(Message, message_id)
+
+
+def all_rows(database: Database, model: Any) -> list[Any]:
+    with database.reading() as session:
+        return list(session.scalars(select(model).order_by(model.id)))
+
+
+def fold_of_stored(database: Database, message_id: UUID) -> Delivery:
+    """The pure fold of what the store holds about a message, beside the row's own state."""
+    with database.reading() as session:
+        callbacks = session.scalars(select(Callback).where(Callback.message_id == message_id)).all()
+        answers = session.scalars(select(Exchange).where(Exchange.message_id == message_id)).all()
+    facts = [parse_report(found.body).fact(found.received_at) for found in callbacks if found.verdict == "accepted"]
+    facts += [
+        Fact(at=found.at, sms_id=found.sms_id, cost_iqd=found.cost_iqd)
+        for found in answers
+        if found.outcome == "accepted"
+    ]
+    return status.fold(facts)
+
+
+def counted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """Tally and deltas summed, without the keys where nothing is left."""
+    sums: dict[tuple[Any, ...], Counter[str]] = {}
+    for row in (*all_rows(database, Tally), *all_rows(database, Delta)):
+        key = (row.hour, row.status, row.carrier, row.channel, row.sms_type, row.sender_id, row.source, row.is_sample)
+        sums.setdefault(key, Counter()).update({name: getattr(row, name) for name in COUNT_SUMS})
+    found = {key: tuple(amounts[name] for name in COUNT_SUMS) for key, amounts in sums.items()}
+    return {key: amounts for key, amounts in found.items() if any(amounts)}
+
+
+def recounted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """What `counted` must be, from the messages themselves."""
+    sums: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    for row in all_rows(database, Message):
+        hour = row.created_at.replace(minute=0, second=0, microsecond=0)
+        source, sender = str(row.source_id or ""), row.sender_id or ""
+        key = (hour, row.status, row.carrier, row.channel or "", row.sms_type, sender, source, row.is_sample)
+        at_risk = row.estimate_iqd or 0 if row.status == "unconfirmed" else 0
+        messages, charged, risked = sums.get(key, (0, 0, 0))
+        sums[key] = (messages + 1, charged + (row.charged_iqd or 0), risked + at_risk)
+    return sums
+
+
+def everything_stored(database: Database) -> str:
+    """Every column of every row, to be searched for what must not be there."""
+    with database.reading() as session:
+        return "\n".join(
+            repr(tuple(row)) for table in Base.metadata.sorted_tables for row in session.execute(select(table))
+        )

@@ -1,0 +1,170 @@
+import random
+import threading
+from datetime import timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from webhook_app import counting, merging, receiving
+from webhook_app.database import Database
+from webhook_app.models import Delta, Message, Tally
+from webhook_app.status import Fact, Status
+
+from .rows import NOW, add_message, all_rows, arrival, callback, counted, recounted
+
+
+def fill(database: Database, messages: int = 30) -> None:
+    """Messages of several hours, states and prices, each moved on a step or two."""
+    rng = random.Random(11)
+    for number in range(messages):
+        at = NOW + timedelta(minutes=7 * number)
+        said = [Fact(at=at, cost_iqd=rng.choice([60, 80])), Fact(at=at, word=rng.choice(["sent", "delivered"]))]
+        state = rng.choice([Status.ACCEPTED, Status.UNCONFIRMED, Status.REJECTED])
+        carrier = rng.choice(["zain", "korek"])
+        facts = said if state == Status.ACCEPTED else []
+        add_message(database, at, facts=facts, send_state=state, estimate_iqd=80, carrier=carrier)
+
+
+def fold_all(database: Database) -> int:
+    moved = 0
+    while done := counting.fold(database):
+        moved += done
+    return moved
+
+
+def test_a_new_message_is_counted_once(database: Database) -> None:
+    add_message(database)
+    assert counted(database) == recounted(database)
+    assert [amounts[0] for amounts in counted(database).values()] == [1]
+
+
+def test_a_message_that_moves_is_taken_from_where_it_was(database: Database) -> None:
+    message = add_message(database)
+    receiving.receive(database, [arrival(message, callback("sent"))])
+    assert {key[1]: amounts[0] for key, amounts in counted(database).items()} == {"sent": 1}
+
+
+def test_a_change_that_counts_nothing_new_writes_no_delta(database: Database) -> None:
+    message = add_message(database)
+    before = len(all_rows(database, Delta))
+    with database.transaction() as session:
+        held = merging.lock(session, message)
+        assert held is not None
+        merging.merge(session, held, reference="order-1")
+    assert len(all_rows(database, Delta)) == before
+
+
+def test_a_change_that_is_rolled_back_is_not_counted(database: Database) -> None:
+    message = add_message(database)
+    before = counted(database)
+    try:
+        with database.transaction() as session:
+            held = merging.lock(session, message)
+            assert held is not None
+            merging.merge(session, held, [Fact(at=NOW, word="delivered")])
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert counted(database) == before == recounted(database)
+
+
+def test_a_fold_moves_every_delta_and_changes_no_sum(database: Database) -> None:
+    fill(database)
+    before, deltas = counted(database), len(all_rows(database, Delta))
+    assert counting.fold(database) == deltas
+    assert all_rows(database, Delta) == []
+    assert counted(database) == before == recounted(database)
+
+
+def test_a_second_fold_adds_to_the_tally_that_stands(database: Database) -> None:
+    fill(database)
+    counting.fold(database)
+    fill(database)
+    counting.fold(database)
+    assert counted(database) == recounted(database)
+    assert all(row.messages >= 0 for row in all_rows(database, Tally))
+
+
+def test_nothing_to_fold_is_nothing(database: Database) -> None:
+    assert counting.fold(database) == 0
+    assert all_rows(database, Tally) == []
+
+
+def test_the_hour_is_the_one_the_message_was_asked_in(database: Database) -> None:
+    add_message(
+        database, NOW + timedelta(minutes=59, seconds=59), facts=[Fact(at=NOW + timedelta(hours=5), word="read")]
+    )
+    ((hour, status, *_),) = counted(database)
+    assert (hour, status) == (NOW, "read")
+
+
+def test_folds_at_once_move_each_delta_once(database: Database) -> None:
+    fill(database)
+    before, deltas = counted(database), len(all_rows(database, Delta))
+    moved: list[int] = []
+    start = threading.Barrier(6)
+
+    def work() -> None:
+        start.wait()
+        moved.append(fold_all(database))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    fold_all(database)
+    assert sum(moved) <= deltas
+    assert all_rows(database, Delta) == []
+    assert counted(database) == before == recounted(database)
+
+
+def test_folds_beside_writers_lose_nothing(database: Database) -> None:
+    messages = [add_message(database, NOW + timedelta(minutes=number)) for number in range(12)]
+    writing = threading.Event()
+    writing.set()
+
+    def keep_folding() -> None:
+        while writing.is_set():
+            counting.fold(database)
+
+    def write(word: str) -> None:
+        for message in messages:
+            receiving.receive(database, [arrival(message, callback(word, final=word == "read"))])
+
+    folders = [threading.Thread(target=keep_folding) for _ in range(2)]
+    writers = [threading.Thread(target=write, args=(word,)) for word in ("sent", "failed", "delivered", "read")]
+    for thread in (*folders, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join(60)
+    writing.clear()
+    for thread in folders:
+        thread.join(60)
+    assert counted(database) == recounted(database)
+    fold_all(database)
+    assert counted(database) == recounted(database)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(list(Status)[5:]),
+            st.lists(st.sampled_from(["sent", "failed", "delivered", "read", "pending"]), max_size=3),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_history_is_counted_as_a_recount_would(
+    database: Database, stories: list[tuple[Status, list[str], bool]]
+) -> None:
+    for state, words, folds in stories:
+        message = add_message(database, send_state=state, estimate_iqd=80)
+        for word in words:
+            receiving.receive(database, [arrival(message, callback(word))])
+        if folds:
+            counting.fold(database)
+    assert counted(database) == recounted(database)
+    assert sum(amounts[0] for amounts in counted(database).values()) == len(all_rows(database, Message))

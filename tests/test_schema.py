@@ -1,0 +1,138 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, inspect, make_url, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.schema import CheckConstraint
+
+from webhook_app import schema
+from webhook_app.database import Base, Database, has_wal_reset_bug, sqlite_module
+
+from .rows import NOW, add_message, get_message
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A store that has never been started."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/new/wasl.db"
+        return
+    server = Database(request.getfixturevalue("postgresql_url"))
+    name = f"empty_{uuid4().hex}"
+    _outside_a_transaction(server.engine, f"CREATE DATABASE {name}")
+    yield make_url(request.getfixturevalue("postgresql_url")).set(database=name).render_as_string(hide_password=False)
+    _outside_a_transaction(server.engine, f"DROP DATABASE {name} WITH (FORCE)")
+    server.engine.dispose()
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Database]:
+    database = Database(empty_url)
+    yield database
+    database.engine.dispose()
+
+
+def _outside_a_transaction(engine: Engine, statement: str) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(statement))
+
+
+def test_the_migrations_make_what_the_models_say(database: Database) -> None:
+    config = schema._config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.check(config)  # raises, and names the difference
+
+
+def test_the_migrations_make_every_check_the_models_name(database: Database) -> None:
+    inspected = inspect(database.engine)
+    for table in Base.metadata.sorted_tables:
+        modelled = {str(each.name) for each in table.constraints if isinstance(each, CheckConstraint)}
+        assert {each["name"] for each in inspected.get_check_constraints(table.name)} == modelled
+
+
+def test_an_empty_store_is_brought_up_to_date(empty: Database) -> None:
+    assert schema.current(empty) is None
+    schema.upgrade_if_needed(empty)
+    assert schema.current(empty) == schema.newest()
+    assert {table.name for table in Base.metadata.sorted_tables} <= set(inspect(empty.engine).get_table_names())
+
+
+def test_an_upgrade_of_what_is_up_to_date_keeps_the_rows(database: Database) -> None:
+    message = add_message(database)
+    schema.upgrade(database)
+    with database.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM message")).scalar() == 1
+    assert message
+
+
+def test_processes_that_start_at_once_upgrade_once(empty_url: str) -> None:
+    program = (
+        "import sys; from webhook_app import schema; from webhook_app.database import Database; "
+        "schema.upgrade(Database(sys.argv[1]))"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, empty_url], cwd=ROOT, stderr=subprocess.PIPE, env=os.environ)
+        for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], errors
+    database = Database(empty_url)
+    assert schema.current(database) == schema.newest()
+    database.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'lost'",
+        "send_state = 'delivered'",
+        "carrier = 'pigeon'",
+        "charged_iqd = -1",
+        "estimate_iqd = -1",
+        "status = NULL",
+        "delivery = NULL",
+        "source_id = '01934f3c000070008000000000000001'",
+        "again_of = '01934f3c000070008000000000000001'",
+    ],
+)
+def test_the_store_itself_refuses_nonsense(database: Database, change: str) -> None:
+    add_message(database)
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        session.execute(text(f"UPDATE message SET {change}"))
+
+
+def test_times_come_back_aware_and_in_utc(database: Database) -> None:
+    message = add_message(database)
+    row = get_message(database, message)
+    assert row.created_at == NOW
+    assert row.created_at.utcoffset() == NOW.utcoffset()
+
+
+def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    with pytest.raises(Exception, match="a time without a zone"):
+        add_message(database, NOW.replace(tzinfo=None))
+
+
+def test_sqlite_keeps_a_commit_through_a_power_cut(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/wasl.db")
+    with database.engine.connect() as connection:
+        pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "foreign_keys")]
+    database.engine.dispose()
+    assert pragmas == [3 if has_wal_reset_bug(sqlite_module().sqlite_version_info) else 2, 1]
+
+
+@pytest.mark.parametrize(("series", "fixed"), [(44, 6), (50, 7), (51, 3)])
+def test_the_wal_reset_bug_is_known_by_version(series: int, fixed: int) -> None:
+    assert has_wal_reset_bug((3, series, fixed - 1))
+    assert not has_wal_reset_bug((3, series, fixed))
+    assert has_wal_reset_bug((3, 45, 9))
+    assert not has_wal_reset_bug((3, 52, 0))

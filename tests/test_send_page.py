@@ -1,0 +1,135 @@
+"""The Send page: mistakes at their fields, refusals in plain words, one message for one form, and sending again."""
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from flask import Flask
+
+from webhook_app.database import Database
+from webhook_app.models import Message
+from webhook_app.simulator.misbehaviours import Misbehaviour, suffix_of
+from webhook_app.simulator.server import Simulator
+
+from .browsing import PHONE, SPELLINGS, Browser, form_to, send, words
+from .conftest import sign_in
+from .rows import all_rows
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    """Its OTPIQ is out of reach."""
+    return Browser(sign_in(app))
+
+
+@pytest.fixture
+def sending(simulated: Flask) -> Browser:
+    return Browser(sign_in(simulated))
+
+
+def test_a_sent_message_leads_to_its_page(sending: Browser, database: Database) -> None:
+    answer = send(sending, "٠٧٧٠ ٧٦٥ ٤٣٢١", reference="order-7")
+    (message,) = all_rows(database, Message)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/messages/{message.id}")
+    assert (message.phone, message.asked_by, message.reference) == (PHONE, "user:sara", "order-7")
+    page = sending.soup(f"/messages/{message.id}")
+    assert "+964 770 ••• 4321" in words(page)
+    assert "never stored" in words(page)
+    assert not [spelling for spelling in (*SPELLINGS, "493817") if spelling in str(page)]
+
+
+def test_mistakes_are_shown_at_their_fields_and_what_was_typed_stays(browser: Browser, database: Database) -> None:
+    answer = send(browser, "0770 12", verificationCode="", reference="order-7")
+    soup = BeautifulSoup(answer.data, "html.parser")
+    assert answer.status_code == 400
+    errors = {str(error["id"]) for error in soup.select("p.error[id]")}
+    assert errors == {"phoneNumber-error", "verificationCode-error"}
+    number = soup.find(id="phoneNumber")
+    assert isinstance(number, Tag)
+    assert (number["value"], number["aria-invalid"]) == ("0770 12", "true")
+    assert "phoneNumber-error" in str(number["aria-describedby"])
+    reference = soup.find(id="reference")
+    assert isinstance(reference, Tag)
+    assert reference["value"] == "order-7"
+    assert all_rows(database, Message) == []
+
+
+MISTAKES = (
+    ({"smsType": "custom", "customMessage": "hi"}, "senderId"),
+    ({"smsType": "pigeon"}, "smsType"),
+    ({"provider": "pigeon"}, "provider"),
+    ({"smsType": "whatsapp-template", "templateParameters": "{not JSON"}, "templateParameters"),
+    ({"smsType": "whatsapp-template", "templateParameters": "[" * 5000}, "templateParameters"),
+    ({"smsType": "whatsapp-template", "templateParameters": "{}", "templateName": ""}, "templateName"),
+    ({"verificationCode": "1" * 21}, "verificationCode"),
+)
+
+
+def test_each_mistake_stands_at_its_own_field(browser: Browser) -> None:
+    for typed, field in MISTAKES:
+        answer = send(browser, **typed)
+        assert answer.status_code == 400
+        assert BeautifulSoup(answer.data, "html.parser").find(id=f"{field}-error"), field
+
+
+def test_a_form_submitted_twice_sends_once(sending: Browser, database: Database, simulator: Simulator) -> None:
+    form = form_to(sending.soup("/send"), "/send")
+    typed = {"phoneNumber": PHONE, "verificationCode": "493817"}
+    first, second = (sending.submit(form, **typed) for _ in range(2))
+    assert (first.status_code, first.headers["Location"]) == (second.status_code, second.headers["Location"])
+    assert (len(all_rows(database, Message)), len(simulator.ledger.sends)) == (1, 1)
+
+
+def test_a_form_sent_before_with_other_contents_is_shown_again(sending: Browser, simulator: Simulator) -> None:
+    form = form_to(sending.soup("/send"), "/send")
+    sending.submit(form, phoneNumber=PHONE, verificationCode="493817")
+    answer = sending.submit(form, phoneNumber=PHONE, verificationCode="111111")
+    assert answer.status_code == 400
+    assert "This form was sent before with other contents" in words(answer)
+    assert len(simulator.ledger.sends) == 1
+
+
+REFUSALS = {
+    Misbehaviour.INSUFFICIENT_CREDIT: "The balance does not cover this message. It needs",
+    Misbehaviour.SPENDING_THRESHOLD: "The project's spending limit would be passed.",
+    Misbehaviour.TRIAL_MODE: "The account is in trial mode.",
+    Misbehaviour.BAD_SENDER: "This sender is not approved.",
+    Misbehaviour.BAD_REQUEST: "OTPIQ found a mistake in the request.",
+    Misbehaviour.BAD_KEY: "OTPIQ refuses the key that Wasl uses.",
+    Misbehaviour.RATE_LIMITED: "Sending is possible again in 5 minutes.",
+}
+
+
+def test_a_refusal_is_told_in_plain_words_beside_otpiq_s_own(sending: Browser) -> None:
+    for misbehaviour, sentence in REFUSALS.items():
+        answer = send(sending, f"9647707654{suffix_of(misbehaviour)}")
+        assert answer.status_code == 400
+        assert sentence in words(answer)
+        assert "OTPIQ's words: “" in words(answer)
+
+
+def test_with_otpiq_out_of_reach_it_says_that_nothing_was_sent(browser: Browser) -> None:
+    answer = send(browser)
+    assert answer.status_code == 400
+    assert "OTPIQ could not be reached: not sent. It is safe to send again." in words(answer)
+
+
+def test_after_a_refusal_the_same_form_can_be_sent_again(sending: Browser, database: Database) -> None:
+    refused = send(sending, f"9647707654{suffix_of(Misbehaviour.TRIAL_MODE)}")
+    again = form_to(BeautifulSoup(refused.data, "html.parser"), "/send")
+    assert sending.submit(again, phoneNumber=PHONE, verificationCode="493817").status_code == 303
+    assert [message.status for message in all_rows(database, Message)] == ["rejected", "accepted"]
+
+
+def test_send_again_keeps_the_number_on_the_server_and_links_the_two(sending: Browser, database: Database) -> None:
+    first = send(sending).headers["Location"]
+    link = sending.soup(first).select_one("a[href^='/send?again=']")
+    assert link is not None
+    page = sending.soup(str(link["href"]))
+    assert "+964 770 ••• 4321" in words(page)
+    assert not [spelling for spelling in SPELLINGS if spelling in str(page)]
+
+    answer = sending.submit(form_to(page, "/send"), verificationCode="222222")
+
+    second = answer.headers["Location"]
+    assert [message.phone for message in all_rows(database, Message)] == [PHONE, PHONE]
+    assert sending.soup(first).select_one(f"main a[href='{second}']")
+    assert sending.soup(second).select_one(f"main a[href='{first}']")

@@ -1,0 +1,201 @@
+"""`wasl serve` as it runs: gunicorn on a free port, spoken to over raw sockets, stopped by signals."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from webhook_app.ids import new_id
+from webhook_app.stamp import Stamper
+
+from .conftest import SECRET_KEY
+
+BODY = b'{"smsId":"sms-1","deliveryReportType":"all","isFinal":true,"channel":"sms","status":"delivered"}'
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **more: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """`wasl serve` in a process group of its own, ready to answer; whatever is left of it is killed in the end."""
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "WASL_DATA_DIR": str(folder),
+        "WASL_SECRET_KEYS": SECRET_KEY,
+        "WASL_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        **more,
+    }
+    command = [sys.executable, "-m", "webhook_app", "serve", "--port", str(port), *(arguments or ("--workers", "2"))]
+    with (folder / "serve.log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_until_ready(server, port)
+        yield server, port
+    finally:
+        for member in group_of(server.pid):
+            os.kill(member, signal.SIGKILL)
+        server.wait()
+
+
+def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at and server.poll() is None:
+        try:
+            if b" 200 " in talk(port, b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[:20]:
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("wasl serve did not start")
+
+
+def talk(port: int, request: bytes) -> bytes:
+    """Send the bytes as they are and return all that comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        return answer
+
+
+def group_of(leader: int) -> list[int]:
+    """The living processes of the leader's group: gunicorn's arbiter and its workers."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, _parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            except OSError:
+                continue
+            if int(group) == leader and state != "Z":
+                members.append(int(entry.name))
+    return members
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with serving(tmp_path_factory.mktemp("serving")) as (_server, port):
+        yield port
+
+
+def callback(port: int, *header_lines: str, body: bytes = BODY, target: UUID | None = None) -> tuple[int, bytes]:
+    """POST a callback with these header lines (`SECRET` stands for the right one); its status and body."""
+    stamp = Stamper((SECRET_KEY,), f"http://127.0.0.1:{port}").issue(target or new_id(datetime.now(UTC)))
+    lines = [
+        f"POST {stamp.url.partition(str(port))[2]} HTTP/1.1",
+        "Host: wasl",
+        "Connection: close",
+        *(line.replace("SECRET", stamp.secret) for line in header_lines),
+    ]
+    answer = talk(port, "\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+    head, _blank, content = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), content
+
+
+def length(body: bytes = BODY) -> str:
+    return f"Content-Length: {len(body)}"
+
+
+def test_an_authentic_callback_is_stored(port: int) -> None:
+    status, content = callback(port, "X-OTPIQ-Webhook-Secret: SECRET", "Content-Type: application/json", length())
+    assert (status, json.loads(content)) == (200, {"status": "ok", "verdict": "orphan"})
+
+
+def test_the_secret_header_s_case_does_not_matter_and_blanks_around_it_neither(port: int) -> None:
+    assert callback(port, "x-otpiq-webhook-SECRET".replace("SECRET", "secret") + ":   SECRET  ", length())[0] == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["X-OTPIQ-Webhook-Secret: SECRET", "X-OTPIQ-Webhook-Secret: SECRET"],
+        ["X-OTPIQ-Webhook-Secret: SECRET", "X-OTPIQ-Webhook-Secret: wrong"],
+        ["X-OTPIQ-Webhook-Secret: wrong", "X-OTPIQ-Webhook-Secret: SECRET"],
+        ["X-OTPIQ-Webhook-Secret: "],
+        ["X-OTPIQ-Webhook-Secret: sécrèt سر"],
+        ["X_OTPIQ_Webhook_Secret: SECRET"],
+        [],
+    ],
+    ids=["doubled", "right then wrong", "wrong then right", "empty", "not ASCII", "underscores", "missing"],
+)
+def test_every_other_secret_is_401_with_the_same_bytes(port: int, lines: list[str]) -> None:
+    assert callback(port, *lines, length()) == (401, b'{"message":"not authentic"}\n')
+
+
+def chunked(body: bytes) -> bytes:
+    half = len(body) // 2
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:])) + b"0\r\n\r\n"
+
+
+def test_a_chunked_body_is_read_whole(port: int) -> None:
+    target = new_id(datetime.now(UTC))
+    lines = ("X-OTPIQ-Webhook-Secret: SECRET", "Transfer-Encoding: chunked")
+    assert json.loads(callback(port, *lines, body=chunked(BODY), target=target)[1])["verdict"] == "orphan"
+    again = callback(port, "X-OTPIQ-Webhook-Secret: SECRET", length(), target=target)
+    assert json.loads(again[1])["verdict"] == "repeat"  # the same bytes, however they travelled
+
+
+@pytest.mark.parametrize("how", ["at once", "chunked"])
+def test_a_body_over_64_kib_is_413_in_json(port: int, how: str) -> None:
+    big = b"x" * (64 * 1024 + 1)
+    line, body = (length(big), big) if how == "at once" else ("Transfer-Encoding: chunked", chunked(big))
+    status, content = callback(port, "X-OTPIQ-Webhook-Secret: SECRET", line, body=body)
+    assert (status, set(json.loads(content))) == (413, {"message"})
+
+
+def test_an_empty_body_is_stored_like_any_other(port: int) -> None:
+    status, content = callback(port, "X-OTPIQ-Webhook-Secret: SECRET", length(b""), body=b"")
+    assert (status, json.loads(content)["verdict"]) == (200, "quarantined")
+
+
+def test_the_api_answers_401_in_json_to_a_key_of_odd_bytes(port: int) -> None:
+    request = "POST /api/sms HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer sk_live_é\r\n"
+    head, _blank, content = talk(port, request.encode() + b"Content-Length: 2\r\n\r\n{}").partition(b"\r\n\r\n")
+    assert (int(head.split()[1]), set(json.loads(content))) == (401, {"message"})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_it_stops_on_a_signal_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    with serving(tmp_path) as (server, port):
+        assert len(group_of(server.pid)) == 3  # the arbiter and two workers
+        os.killpg(server.pid, number)  # as a terminal does: every process of the group gets it
+        assert server.wait(timeout=15) == 0
+        assert group_of(server.pid) == []
+        with pytest.raises(ConnectionRefusedError):
+            talk(port, b"GET / HTTP/1.0\r\n\r\n")
+    assert "Traceback" not in (tmp_path / "serve.log").read_text()
+
+
+def test_a_taken_port_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {"PATH": os.environ["PATH"], "WASL_DATA_DIR": str(tmp_path), "WASL_SECRET_KEYS": SECRET_KEY}
+        for command in ("serve", "demo", "simulate"):
+            ended = subprocess.run(
+                [sys.executable, "-m", "webhook_app", command, "--port", str(port)],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
+            last = ended.stderr.strip().splitlines()
+            assert (ended.returncode, ended.stdout) == (1, "")
+            assert last == [
+                f"Error: 127.0.0.1:{port} cannot be used (Address already in use): choose another with --port"
+            ]
