@@ -31,8 +31,6 @@ MAY_SPEAK_OTPIQ = {
     "cli/": "its JSON uses the contract's words",
     "demo.py": "plays a customer's program at that surface",
     "sample.py": "invents what OTPIQ would have sent",
-    "sending.py": "gives a message back in the words it was asked in, to be asked again",
-    "figures/messages.py": "shows the request as it went out",
 }
 MAY_OPEN_TRANSACTIONS = {
     "sending.py", "receiving.py", "tracking.py", "pricing.py", "counting.py", "accounts.py", "sources.py",  # flows

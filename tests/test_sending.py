@@ -383,7 +383,7 @@ def test_what_can_be_asked_again_carries_no_code(database: Database) -> None:
         outcome = send(database, server.base_url, otp(reference="order-1", provider="sms"))
     again = sending.find_repeatable(database, outcome.message_id)
     assert again is not None
-    assert (again.phone, again.fields["smsType"], again.fields["reference"]) == (
+    assert (again.phone, again.fields["smsType"], again.reference) == (
         "9647701234567",
         "verification",
         "order-1",

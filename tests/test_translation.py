@@ -139,7 +139,6 @@ def test_every_refusal_is_marked_but_for_otpiq_s_own_words(reader: Browser) -> N
             assert (misbehaviour, answer.status_code, unmarked(answer.data)) == (misbehaviour, 400, [])
 
 
-@pytest.mark.xfail(strict=True, reason="web/formats/words.py has no name for the type of a source's message")
 def test_the_type_of_a_source_s_message_is_marked(reader: Browser, simulated: Flask) -> None:
     database, now = simulated.extensions["wasl"].database, datetime.now(UTC)
     source = sources.add(database, "1", now)

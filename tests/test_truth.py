@@ -26,6 +26,7 @@ from webhook_app.simulator.server import Simulator
 from .running import serving
 
 THREADS = 16
+KEY = "sk_dev_truth"
 MISBEHAVING = 0.5
 
 
@@ -40,10 +41,13 @@ def test_the_store_equals_the_ledger_message_by_message(
     _id, key = accounts.add_key(database, "truth", datetime.now(UTC))
     with (
         Simulator(speed=20, rates=Rates(misbehave=MISBEHAVING, seed=11), credit_iqd=10**9) as simulator,
-        serving(store_url, tmp_path, simulator.base_url) as origin,
+        serving(tmp_path, DATABASE_URL=store_url, OTPIQ_BASE_URL=simulator.base_url, OTPIQ_API_KEY="sk_dev_test") as (
+            _,
+            port,
+        ),
     ):
         started_s = time.monotonic()
-        answers = send_all(origin, key, sends)
+        answers = send_all(f"http://127.0.0.1:{port}", key, sends)
         assert simulator.wait_until_quiet(120)
         took_s = time.monotonic() - started_s
         entries = {message_id(entry): entry for entry in simulator.ledger.sends}
@@ -58,7 +62,7 @@ def test_the_store_equals_the_ledger_message_by_message(
         assert count_callbacks(database) == len(tries), "a callback was lost"
         assert {i: told(rows[i]) for i in entries} == {i: expected(e.acknowledged) for i, e in entries.items()}
 
-        check_all_in_doubt(database, Otpiq(simulator.base_url, "sk_dev_test"), rows)
+        check_all_in_doubt(database, Otpiq(simulator.base_url, KEY), rows)
         rows = read_rows(database)
         assert {i: told(rows[i]) for i in entries} == {i: expected(e.planned) for i, e in entries.items()}
         assert {i: rows[i].charged_iqd for i in entries} == {i: e.cost_iqd for i, e in entries.items()}

@@ -27,6 +27,7 @@ _BY_HOUR = (4, 2, 1, 1, 1, 2, 4, 8, 14, 20, 24, 25, 22, 18, 15, 14, 16, 20, 24, 
 _BAD_HOUR_AGO = 3  # when Korek refused almost everything, and shops tried again and again
 _BAD_HOUR_WEIGHT = 60
 _WEEKEND = (4, 5)  # Friday and Saturday
+_CUSTOM = {"senderId": "MyShop", "customMessage": "طلبك في الطريق إليك"}
 _PROVIDERS = {"auto": 45, "whatsapp-sms": 30, "sms": 20, "telegram-sms": 5}
 
 
@@ -96,12 +97,13 @@ def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime) ->
         carrier=carrier_of(phone),
         sms_type=sms_type,
         provider=provider,
-        sender_id="MyShop" if sms_type == "custom" else None,
-        custom_text="طلبك في الطريق إليك" if sms_type == "custom" else None,
+        sender_id=_CUSTOM["senderId"] if sms_type == "custom" else None,
+        custom_text=_CUSTOM["customMessage"] if sms_type == "custom" else None,
         request={
             "smsType": sms_type,
             "provider": provider,
-            "deliveryReport": {"webhookUrl": stamper.issue(message_id).url},
+            **(_CUSTOM if sms_type == "custom" else {}),
+            "deliveryReport": {"webhookUrl": stamper.issue(message_id).url, "deliveryReportType": "all"},
         },
         send_state=Status.ACCEPTED,
         estimate_iqd=cost_iqd,

@@ -125,7 +125,8 @@ class Repeatable:
 
     message_id: UUID
     phone: str
-    fields: Mapping[str, str | None]
+    fields: Mapping[str, str]  # as in the provider's own body, without number and code
+    reference: str | None
 
 
 def find_repeatable(database: Database, message_id: UUID) -> Repeatable | None:
@@ -133,17 +134,8 @@ def find_repeatable(database: Database, message_id: UUID) -> Repeatable | None:
         message = session.get(Message, message_id)
     if message is None or message.phone is None:
         return None
-    fields = {
-        "smsType": message.sms_type,
-        "provider": message.provider,
-        "senderId": message.sender_id,
-        "customMessage": message.custom_text,
-        "reference": message.reference,
-        **{
-            name: (message.request or {}).get(name) for name in ("templateName", "whatsappAccountId", "whatsappPhoneId")
-        },
-    }
-    return Repeatable(message_id=message.id, phone=message.phone, fields=fields)
+    asked = {name: value for name, value in (message.request or {}).items() if isinstance(value, str)}
+    return Repeatable(message_id=message.id, phone=message.phone, fields=asked, reference=message.reference)
 
 
 def settle_abandoned(session: Session, now: datetime) -> None:

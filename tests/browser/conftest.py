@@ -50,7 +50,11 @@ def running(browser: Browser, migrated_sqlite: Path, tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("running")
     shutil.copy(migrated_sqlite, folder / "wasl.db")
     store_url = f"sqlite:///{folder / 'wasl.db'}"
-    with Simulator(speed=4, seed=3) as simulator, serving(store_url, folder, simulator.base_url) as origin:
+    with (
+        Simulator(speed=4, seed=3) as simulator,
+        serving(folder, OTPIQ_BASE_URL=simulator.base_url, OTPIQ_API_KEY="sk_dev_test") as (_server, port),
+    ):
+        origin = f"http://127.0.0.1:{port}"
         config = make_config(store_url, folder, WASL_PUBLIC_URL=origin)
         database = Database(store_url)
         now = datetime.now(UTC)

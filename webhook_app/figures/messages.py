@@ -340,10 +340,9 @@ def _raws(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[E
         for exchange in exchanges
     ]
     if message.request is not None:
-        body = {"phoneNumber": mask(message.phone), **message.request}
-        raws.append(
-            Raw(title="request", at=message.created_at, head="POST /sms", body=json.dumps(body, ensure_ascii=False))
-        )
+        head = f"POST /sms, to {mask(message.phone)}"
+        body = json.dumps(message.request, ensure_ascii=False)
+        raws.append(Raw(title="request", at=message.created_at, head=head, body=body))
     return tuple(sorted(raws, key=lambda raw: raw.at))
 
 

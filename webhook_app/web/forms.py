@@ -45,8 +45,7 @@ def blank(sms_type: str | None, repeatable: Repeatable | None) -> dict[str, str]
     """A fresh form; for "send again" filled like the first message, its number staying on the server."""
     form = {"smsType": sms_type or "verification", "once": secrets.token_urlsafe(16)}
     if repeatable is not None:
-        form |= {name: value for name, value in repeatable.fields.items() if value}
-        form["again"] = str(repeatable.message_id)
+        form |= {**repeatable.fields, "reference": repeatable.reference or "", "again": str(repeatable.message_id)}
     return form
 
 

@@ -64,6 +64,7 @@ TYPES: Mapping[str, str] = {
     "verification": N_("Code"),
     "custom": N_("Own text"),
     "whatsapp-template": N_("Template"),
+    "unknown": N_("Sent elsewhere"),  # a source's message: only its callbacks are known
 }
 PROVIDERS: Mapping[str, str] = {
     "auto": N_("Let OTPIQ choose"),
