@@ -41,10 +41,7 @@ def test_the_store_equals_the_ledger_message_by_message(
     _id, key = accounts.add_key(database, "truth", datetime.now(UTC))
     with (
         Simulator(speed=20, rates=Rates(misbehave=MISBEHAVING, seed=11), credit_iqd=10**9) as simulator,
-        serving(tmp_path, DATABASE_URL=store_url, OTPIQ_BASE_URL=simulator.base_url, OTPIQ_API_KEY="sk_dev_test") as (
-            _,
-            port,
-        ),
+        serving(tmp_path, DATABASE_URL=store_url, OTPIQ_BASE_URL=simulator.base_url, OTPIQ_API_KEY=KEY) as (_, port),
     ):
         started_s = time.monotonic()
         answers = send_all(f"http://127.0.0.1:{port}", key, sends)
