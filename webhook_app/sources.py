@@ -21,12 +21,12 @@ class BadName(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceAdded:
+class NamedSource:
     id: UUID
     name: str
 
 
-def add(database: Database, name: str, now: datetime) -> SourceAdded:
+def add(database: Database, name: str, now: datetime) -> NamedSource:
     """Make a source. Raises BadName when the name is empty, too long, odd or taken."""
     name = checked_name(name)
     try:
@@ -35,7 +35,7 @@ def add(database: Database, name: str, now: datetime) -> SourceAdded:
             session.add(source)
     except IntegrityError:
         raise BadName(N_("is taken: choose another name")) from None
-    return SourceAdded(id=source.id, name=name)
+    return NamedSource(id=source.id, name=name)
 
 
 def checked_name(name: str) -> str:
@@ -46,6 +46,8 @@ def checked_name(name: str) -> str:
     return name
 
 
-def names(database: Database) -> list[tuple[UUID, str]]:
+def named(database: Database) -> list[NamedSource]:
+    """All of them, by name."""
     with database.reading() as session:
-        return [(row.id, row.name) for row in session.execute(select(Source.id, Source.name).order_by(Source.name))]
+        rows = session.execute(select(Source.id, Source.name).order_by(Source.name))
+        return [NamedSource(id=row.id, name=row.name) for row in rows]

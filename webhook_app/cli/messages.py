@@ -169,9 +169,9 @@ def _parameters() -> object:
 def _source_id(rooms: Rooms, name: str | None) -> UUID | None:
     if name is None:
         return None
-    for source_id, known in sources.names(rooms.database):
-        if known == name:
-            return source_id
+    for source in sources.named(rooms.database):
+        if source.name == name:
+            return source.id
     raise click.ClickException(f"there is no source {name}")
 
 

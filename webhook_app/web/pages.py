@@ -56,7 +56,7 @@ def messages() -> ResponseReturnValue:
         page=figures.page(database, filter_, zone, now(), before=_id("before"), after=_id("after")),
         tabs=figures.tabs(database, filter_, zone),
         filter=_as_typed(),
-        sources=figures.source_rows(database, wasl().stamper),
+        sources=sources.named(database),
         query=None,
     )
 

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from flask import Flask, current_app, request, url_for
 
 from webhook_app import phone
-from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, SourceRow, Step
+from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, Step
+from webhook_app.sources import NamedSource
 from webhook_app.web.formats import charts, numbers, sentences, words
 
 MONEY_AND_NUMBERS = (
@@ -97,7 +98,7 @@ def delivered_share(bucket: Bucket) -> float | None:
     return bucket.delivered / settled * 100 if settled else None
 
 
-def source_name(sources: list[SourceRow], source_id: str) -> str:
+def source_name(sources: list[NamedSource], source_id: str) -> str:
     """The name behind an id, or the id itself where the source is gone."""
     return next((source.name for source in sources if str(source.id) == source_id), source_id)
 
