@@ -101,9 +101,10 @@ class Message(Base):
         CheckConstraint(_words("carrier", Carrier), name="carrier"),
         CheckConstraint("charged_iqd >= 0 AND estimate_iqd >= 0", name="iqd"),
         Index(None, "status", "id"),
+        # What a list is narrowed by, each with the status: lists are read status by status (figures.messages).
         Index(None, "carrier", "status", "id"),
-        Index(None, "channel", "id"),
-        Index(None, "sms_type", "id"),
+        Index(None, "channel", "status", "id"),
+        Index(None, "sms_type", "status", "id"),
         Index(None, "source_id", "id"),
         Index(None, "phone", "id"),
         Index(None, "phone_end", "id"),

@@ -146,12 +146,12 @@ def upgrade() -> None:
     with op.batch_alter_table("message", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_message_again_of"), ["again_of"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_carrier_status_id"), ["carrier", "status", "id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_message_channel_id"), ["channel", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_message_channel_status_id"), ["channel", "status", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_phone_end_id"), ["phone_end", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_phone_id"), ["phone", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_reference"), ["reference"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_sms_id"), ["sms_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_message_sms_type_id"), ["sms_type", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_message_sms_type_status_id"), ["sms_type", "status", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_source_id_id"), ["source_id", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_status_id"), ["status", "id"], unique=False)
 
@@ -205,3 +205,4 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("exchange", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_exchange_message_id"), ["message_id"], unique=False)
+

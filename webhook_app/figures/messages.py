@@ -44,10 +44,11 @@ class Filter:
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The statuses that pass; none named means all."""
+        """The statuses that pass, to be looked up one by one; none named means all at once, by the primary key."""
         named = OUTCOMES[self.outcome] if self.outcome else tuple(Status)
         chosen = tuple(str(name) for name in named if self.status in (None, name))
-        return () if len(chosen) == len(Status) else chosen or (NO_STATUS,)
+        is_whole = len(chosen) == len(Status) and not (self.carrier or self.channel or self.sms_type)
+        return () if is_whole else chosen or (NO_STATUS,)
 
     def conditions(self, zone: ZoneInfo) -> list[ColumnElement[bool]]:
         """What else must hold; the statuses are looked up one by one, each by its index."""
