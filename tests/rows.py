@@ -91,7 +91,7 @@ def recounted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
         hour = row.created_at.replace(minute=0, second=0, microsecond=0)
         source, sender = str(row.source_id or ""), row.sender_id or ""
         key = (hour, row.status, row.carrier, row.channel or "", row.sms_type, sender, source, row.is_sample)
-        at_risk = row.estimate_iqd or 0 if row.status == "unconfirmed" else 0
+        at_risk = row.estimate_iqd or 0 if may_be_charged(row) else 0
         messages, charged, risked = sums.get(key, (0, 0, 0))
         sums[key] = (messages + 1, charged + (row.charged_iqd or 0), risked + at_risk)
     return sums
@@ -103,3 +103,8 @@ def everything_stored(database: Database) -> str:
         return "\n".join(
             repr(tuple(row)) for table in Base.metadata.sorted_tables for row in session.execute(select(table))
         )
+
+
+def may_be_charged(row: Message) -> bool:
+    """Whether it is open what a message cost: nobody said, and the send has no outcome that tells."""
+    return row.charged_iqd is None and row.send_state in ("sending", "unconfirmed")

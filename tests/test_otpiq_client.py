@@ -97,7 +97,7 @@ def test_errors_by_field_are_kept_by_field(simulator: Simulator) -> None:
 def test_the_minutes_to_wait_are_told(simulator: Simulator) -> None:
     error = failure(simulator.base_url, otp(ending_in(Misbehaviour.RATE_LIMITED)))
     assert isinstance(error, RateLimited)
-    assert error.wait_minutes == 5
+    assert error.numbers["waitMinutes"] == 5
 
 
 IN_DOUBT = [

@@ -77,9 +77,9 @@ def test_further_fields_are_ignored() -> None:
     assert parsed(deliveredAt="2026-11-22", nested={"a": [1, {"b": None}]}) == parsed()
 
 
-def test_long_texts_are_cut_to_what_a_column_holds() -> None:
+def test_long_texts_are_cut_to_what_a_column_holds_and_a_long_id_is_none() -> None:
     report = parsed(smsId="x" * 9000, reason="y" * 9000, status="z" * 9000, senderId="s" * 9000)
-    assert (len(report.sms_id or ""), len(report.reason or ""), len(report.word)) == (200, 500, 40)
+    assert (report.sms_id, len(report.reason or ""), len(report.word)) == (None, 500, 40)
     assert len(report.sender_id or "") == 40
 
 

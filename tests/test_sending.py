@@ -1,12 +1,14 @@
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from webhook_app import receiving, sending
+from webhook_app import merging, receiving, sending
 from webhook_app.database import Database, StoreAway
 from webhook_app.models import BalanceReading, Callback, Exchange, Message
 from webhook_app.otpiq import Otpiq, SendRequest, parse_send
@@ -14,7 +16,7 @@ from webhook_app.sending import Asked, KeyReused, Outcome, StillRunning
 from webhook_app.simulator.misbehaviours import Misbehaviour, suffix_of
 from webhook_app.simulator.server import Simulator
 from webhook_app.stamp import Stamper
-from webhook_app.status import Status, anomalies, from_json
+from webhook_app.status import Fact, Status, anomalies, from_json
 
 from .conftest import SECRET_KEY
 from .rows import NOW, add_message, all_rows, arrival, callback, counted, everything_stored, get_message, recounted
@@ -138,13 +140,17 @@ def test_a_salvaged_sms_id_is_kept_for_tracking(database: Database, simulator: S
     assert row.status == "unconfirmed"
 
 
-def test_money_in_doubt_is_counted_apart_until_a_callback_comes(database: Database) -> None:
+def test_money_in_doubt_is_counted_apart_until_its_cost_is_known(database: Database) -> None:
     with Scripted(answer(500, {"message": "Internal error"})) as server:
         outcome = send(database, server.base_url)
     assert sum(amounts[2] for amounts in counted(database).values()) == 80
     receiving.receive(database, [arrival(outcome.message_id, callback("sent"))])
-    assert sum(amounts[2] for amounts in counted(database).values()) == 0
     assert only_message(database).status == "sent"
+    assert sum(amounts[2] for amounts in counted(database).values()) == 80  # it went out: all the more
+    with database.transaction() as session:
+        told = Fact(at=NOW, cost_iqd=60, cost_from="tracking")
+        merging.merge(session, session.get_one(Message, outcome.message_id), [told])
+    assert [sum(amounts[place] for amounts in counted(database).values()) for place in (1, 2)] == [60, 0]
 
 
 def test_a_callback_before_the_answer_is_not_undone(database: Database) -> None:
@@ -192,14 +198,44 @@ def test_a_repeat_gets_the_first_outcome_and_sends_nothing(database: Database) -
     assert len(all_rows(database, Message)) == 1
 
 
-@pytest.mark.parametrize(
-    "script", [answer(400, {"error": "trial mode", "n": 1}), answer(429, {"waitMinutes": 5}), answer(500, {}), [b""]]
-)
+@pytest.mark.parametrize("script", [answer(400, {"error": "trial mode", "n": 1}), answer(500, {}), [b""]])
 def test_a_repeat_of_a_failure_gets_the_failure_again(database: Database, script: list[bytes]) -> None:
     with Scripted(script, accepted()) as server:
         first = send(database, server.base_url, who=asked("once"))
         assert send(database, server.base_url, who=asked("once")) == first
     assert len(server.requests) == 1
+
+
+def test_a_repeat_of_what_was_told_to_come_back_is_tried_again(database: Database) -> None:
+    with Scripted(answer(429, {"waitMinutes": 5}), accepted()) as server:
+        first = send(database, server.base_url, who=asked("once"))
+        second = send(database, server.base_url, who=asked("once"))
+        third = send(database, server.base_url, who=asked("once"))
+    assert (first.state, second.state, third) == ("throttled", "accepted", second)
+    assert first.message_id != second.message_id
+    assert len(server.requests) == 2
+
+
+class StoppedBeforeTheCall(Database):
+    """The process sleeps for a minute after its row is committed, and meanwhile another one sweeps."""
+
+    transactions = 0
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        self.transactions += 1
+        if self.transactions == 3:  # the sweep of its own, the row, and now `sending`
+            with super().transaction() as session:
+                sending.settle_abandoned(session, NOW + timedelta(seconds=61))
+        return super().transaction()
+
+
+def test_a_message_declared_unsent_meanwhile_does_not_go_out_after_all(database: Database, store_url: str) -> None:
+    stopped = StoppedBeforeTheCall(store_url)
+    with Scripted(accepted()) as server:
+        outcome = send(stopped, server.base_url)
+    stopped.engine.dispose()
+    assert (outcome.state, only_message(database).status) == ("unsent", "unsent")
+    assert server.requests == []
 
 
 def test_a_repeat_after_a_restart_gets_the_first_outcome(database: Database, store_url: str) -> None:

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from .database import Database
 from .models import COUNT_KEY, COUNT_SUMS, Delta, Message, Tally
-from .status import Status
 
 _FOLD_AT_ONCE = 5_000
 _FOLD_EVERY = 500  # writers, on average
@@ -81,5 +80,5 @@ def count_of(message: Message) -> dict[str, Any]:
         "is_sample": message.is_sample,
         "messages": 1,
         "charged_iqd": message.charged_iqd or 0,
-        "at_risk_iqd": (message.estimate_iqd or 0) if message.status == Status.UNCONFIRMED else 0,
+        "at_risk_iqd": message.at_risk_iqd,
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import DateTime, MetaData, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -20,7 +20,7 @@ try:
 except ImportError:  # no wheel for this platform
     pysqlite3 = None
 
-_BUSY_TIMEOUT_MS = 10_000
+_BUSY_TIMEOUT_MS = 5_000  # callers of ours give up after 10 s
 _WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 
 
@@ -63,7 +63,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
-            Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_private(Path(make_url(url).database or ""))
         driver: dict[str, Any] = (
             {"module": sqlite_module(), "connect_args": {"isolation_level": None, "check_same_thread": False}}
             if self.is_sqlite
@@ -106,6 +106,19 @@ def _naming_absence() -> Iterator[None]:
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         # Without the cause: its text may hold an address, a user, or a row.
         raise StoreAway(type(error).__name__) from None
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:  # an integrity error, say: the caller's own affair
+            raise
+        raise StoreAway("not a database, or a damaged one") from None
+
+
+def _make_private(path: Path) -> None:
+    """The file holds numbers and texts: nobody else on the machine reads it. SQLite's -wal and -shm take its mode."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreAway(f"{path}: {error.strerror}") from None
 
 
 def sqlite_module() -> ModuleType:

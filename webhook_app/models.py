@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -48,6 +49,10 @@ class ApiKey(Base):
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+# Sends that have no outcome yet; the text is the partial index's own, or SQLite would not use it.
+IN_PROGRESS = text("send_state IN ('queued', 'sending')")
 
 
 class Message(Base):
@@ -92,6 +97,12 @@ class Message(Base):
     charged_iqd: Mapped[int | None] = mapped_column(BigInteger)
     balance_iqd: Mapped[int | None] = mapped_column(BigInteger)  # the account's, after this send
 
+    @property
+    def at_risk_iqd(self) -> int:
+        """The estimate, while it is open whether this send was charged, also when it is known to have arrived."""
+        in_doubt = self.charged_iqd is None and self.send_state in (Status.SENDING, Status.UNCONFIRMED)
+        return (self.estimate_iqd or 0) if in_doubt else 0
+
     __table_args__ = (
         # NULLs are distinct: our own messages are found by id, and OTPIQ repeating an smsId must not lose a callback.
         UniqueConstraint("source_id", "sms_id"),
@@ -107,6 +118,7 @@ class Message(Base):
         Index(None, "sms_type", "status", "id"),
         Index(None, "source_id", "id"),
         Index(None, "phone", "id"),
+        Index("ix_message_in_progress", "id", sqlite_where=IN_PROGRESS, postgresql_where=IN_PROGRESS),
         Index(None, "phone_end", "id"),
     )
 

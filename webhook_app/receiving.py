@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -23,6 +24,8 @@ from .models import Callback, Message, Source
 from .otpiq import Report, Unreadable, parse_report, without_codes
 from .status import Status
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
@@ -35,7 +38,8 @@ class Arrival:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.raw).hexdigest()
+        """What a repeat is known by; of what is kept, because a bare hash of a code gives the code away."""
+        return hashlib.sha256(without_codes(self.raw)).hexdigest()
 
 
 def receive(database: Database, batch: Sequence[Arrival]) -> list[str]:
@@ -45,6 +49,8 @@ def receive(database: Database, batch: Sequence[Arrival]) -> list[str]:
     with database.transaction() as session:
         for place in sorted(range(len(batch)), key=lambda place: _place_in_lock_order(*read[place])):
             verdicts[place] = _receive_one(session, *read[place])
+    for place, (arrival, _report, note) in enumerate(read):
+        log.info("callback.received", target_id=str(arrival.target_id), verdict=verdicts[place], note=note)
     counting.fold_now_and_then(database)
     return [verdicts[place] for place in range(len(batch))]
 
@@ -56,11 +62,11 @@ def _place_in_lock_order(arrival: Arrival, report: Report | None, _note: str | N
 
 def _receive_one(session: Session, arrival: Arrival, report: Report | None, note: str | None) -> str:
     message = _find_message(session, arrival, report)
-    if _count_repeat(session, arrival):
+    seen_as = _count_repeat(session, arrival)
+    if seen_as is not None and not (seen_as == "orphan" and message is not None):
         return "repeat"
-    if note is None and message is None:
-        source_lacks_id = report is not None and not report.sms_id and _find_source(session, arrival.target_id)
-        note = "the body has no smsId" if source_lacks_id else None
+    if report is not None and report.sms_id is None and _find_source(session, arrival.target_id) is not None:
+        note = "the body has no smsId"  # a source's message is known by it alone
     changed = False
     if message is not None and report is not None:
         changed = merging.merge(session, message, [report.fact(arrival.at)])
@@ -122,14 +128,15 @@ def _find_source(session: Session, source_id: UUID) -> Source | None:
     return session.get(Source, source_id)
 
 
-def _count_repeat(session: Session, arrival: Arrival) -> bool:
+def _count_repeat(session: Session, arrival: Arrival) -> str | None:
+    """The verdict on the same body when it came before; None for a first time."""
     repeated = (
         update(Callback)
         .where(Callback.target_id == arrival.target_id, Callback.digest == arrival.digest)
         .values(repeats=Callback.repeats + 1)
-        .returning(Callback.id)
+        .returning(Callback.verdict)
     )
-    return session.execute(repeated).first() is not None
+    return session.execute(repeated).scalar_one_or_none()
 
 
 def _store(
@@ -149,7 +156,7 @@ def _store(
         note=note,
         changed=changed,
     )
-    # No message's lock is held for an orphan: the same one twice at once meets here.
-    session.execute(
-        row.on_conflict_do_update(index_elements=["target_id", "digest"], set_={"repeats": Callback.repeats + 1})
-    )
+    # An orphan holds no message's lock, so the same one twice at once meets here, as does one that has its message now.
+    placed = {"verdict": verdict, "message_id": row.excluded.message_id, "changed": changed}
+    already = {"repeats": Callback.repeats + 1} if message is None else placed
+    session.execute(row.on_conflict_do_update(index_elements=["target_id", "digest"], set_=already))

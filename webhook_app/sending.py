@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 from . import counting, merging, status
 from .database import Database, StoreAway
 from .ids import first_id, new_id
-from .models import BalanceReading, Exchange, Message
+from .models import IN_PROGRESS, BalanceReading, Exchange, Message
 from .otpiq import NotSent, Otpiq, OtpiqError, OutcomeUnknown, RateLimited, SendRequest
-from .otpiq.client import Accepted
+from .otpiq.client import DEADLINE_S, Accepted
 from .phone import carrier_of, mask
 from .stamp import Stamper
 from .status import Status
@@ -58,6 +58,7 @@ class Outcome:
     http_status: int | None = None
     numbers: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, list[str]] = field(default_factory=dict)
+    wait_minutes: int | None = None  # of a throttled send
 
 
 class StillRunning(Exception):
@@ -88,8 +89,9 @@ def send(
 
     Raises StillRunning, KeyReused, or StoreAway before anything has left.
     """
+    started_at = clock()
     with database.transaction() as session:
-        settle_abandoned(session, clock())
+        settle_abandoned(session, started_at)
     try:
         earlier, message = _earlier_or_queued(database, stamper, request, asked, clock)
     except IntegrityError:
@@ -97,12 +99,12 @@ def send(
         earlier, message = _earlier_or_queued(database, stamper, request, asked, clock)
     if message is None:
         return _replay(earlier)
-    stamp = stamper.issue(message.id)
-    with database.transaction() as session:
-        merging.merge(session, _held(session, message.id), send_state=Status.SENDING)
-    # No transaction and no connection is held during the call.
+    if (given_up := _take(database, message.id)) is not None:
+        return _replay(given_up)
+    # No transaction and no connection is held during the call; what waiting for the store took is not waited again.
+    left_s = DEADLINE_S - (clock() - started_at).total_seconds()
     try:
-        answer: Accepted | OtpiqError = otpiq.send(request, stamp)
+        answer: Accepted | OtpiqError = otpiq.send(request, stamper.issue(message.id), deadline_s=left_s)
     except OtpiqError as error:
         answer = error
     outcome = _outcome(message.id, answer, asked.estimate_iqd)
@@ -117,6 +119,17 @@ def send(
         _settle(database, outcome, answer, clock())
         counting.fold_now_and_then(database)
     return outcome
+
+
+def _take(database: Database, message_id: UUID) -> Message | None:
+    """`queued` to `sending`. Whoever was so slow that the message was declared unsent meanwhile gets it back: it must
+    not go out after all."""
+    with database.transaction() as session:
+        message = _held(session, message_id)
+        if message.send_state != Status.QUEUED:
+            return message
+        merging.merge(session, message, send_state=Status.SENDING)
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +153,9 @@ def find_repeatable(database: Database, message_id: UUID) -> Repeatable | None:
 
 def settle_abandoned(session: Session, now: datetime) -> None:
     """Give sends whose owner died their honest state: nothing left (`unsent`), or perhaps (`unconfirmed`)."""
-    in_progress = Message.status.in_([Status.QUEUED, Status.SENDING])
     stale = (
         select(Message)
-        .where(in_progress, Message.id < first_id(now - _ABANDONED_AFTER))
+        .where(IN_PROGRESS, Message.id < first_id(now - _ABANDONED_AFTER))
         .order_by(Message.id)
         .limit(100)
         .with_for_update(skip_locked=True)
@@ -181,7 +193,12 @@ def _earlier(session: Session, stamper: Stamper, asked: Asked, now: datetime) ->
     if message and not stamper.is_fingerprint(asked.body, message.request_digest or ""):
         raise KeyReused(message.id)
     if message and message.outcome is None and message.id < first_id(now - _ABANDONED_AFTER):
-        _abandon(session, _held(session, message.id))  # its callback came, so the sweep does not see it
+        _abandon(session, _held(session, message.id))
+    if message and (message.outcome or {}).get("state") in (Status.UNSENT, Status.THROTTLED):
+        # Nothing went out, and the caller was told to come back: the key is free again.
+        message.once_key = None
+        session.flush()
+        return None
     return message
 
 
@@ -240,6 +257,7 @@ def _outcome(message_id: UUID, answer: Accepted | OtpiqError, estimate_iqd: int 
         http_status=answer.http_status,
         numbers=answer.numbers,
         errors=answer.errors,
+        wait_minutes=answer.wait_minutes if isinstance(answer, RateLimited) else None,
     )
 
 

@@ -67,6 +67,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "preload_app": False,  # each worker opens its own database connections: none may cross a fork
             "logger_class": _Logger,
             "control_socket_disable": True,
+            "forwarder_headers": "",  # no caller may set SCRIPT_NAME or PATH_INFO
             "limit_request_line": 4094,
             "limit_request_field_size": min(8190, MAX_BODY_BYTES),
         }

@@ -119,6 +119,8 @@ def _url(name: str, value: str) -> str:
         raise BadSetting(f"{name}: must be an address without user, query or spaces; {example}")
     if parts.scheme == "http" and not _is_loopback(value):
         raise BadSetting(f"{name}: must be https (plain http is for loopback only); {example}")
+    if name == "WASL_PUBLIC_URL" and parts.path.strip("/"):
+        raise BadSetting(f"{name}: must have no path: the pages and callbacks stand at its root; {example}")
     return value.rstrip("/")
 
 
@@ -136,7 +138,7 @@ def _database_url(value: str | None, data_dir: Path) -> str:
     scheme, separator, rest = value.partition("://")
     if separator and scheme in ("postgresql", "postgres", "postgresql+psycopg") and _is_readable(value):
         return f"postgresql+psycopg://{rest}"
-    if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+    if separator and scheme == "sqlite" and re.fullmatch(r"/[^?#:]+", rest):  # a file: no options, not ":memory:"
         return value
     raise BadSetting(
         "DATABASE_URL: must be a postgresql:// or sqlite:/// address; for example DATABASE_URL=postgresql://wasl:…@db/wasl"
@@ -183,7 +185,7 @@ def _secret_keys(value: str | None, database_url: str, data_dir: Path) -> tuple[
 
 def _made_keys(path: Path) -> str:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             # Written whole under another name, then linked: of two first starts at once, both read the same key.
             descriptor, draft = tempfile.mkstemp(dir=path.parent)  # mode 0600

@@ -147,6 +147,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_message_again_of"), ["again_of"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_carrier_status_id"), ["carrier", "status", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_channel_status_id"), ["channel", "status", "id"], unique=False)
+        batch_op.create_index(
+            "ix_message_in_progress",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("send_state IN ('queued', 'sending')"),
+            postgresql_where=sa.text("send_state IN ('queued', 'sending')"),
+        )
         batch_op.create_index(batch_op.f("ix_message_phone_end_id"), ["phone_end", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_phone_id"), ["phone", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_message_reference"), ["reference"], unique=False)

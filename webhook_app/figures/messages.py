@@ -230,7 +230,8 @@ def _rows(
 
 
 def _row(message: Message, source_name: str | None, now: datetime, masked: bool) -> MessageRow:
-    settled = message.settled_at if message.status in _SETTLED else None
+    # When another program asked for its message is not known: only when its first callback came.
+    settled = message.settled_at if message.status in _SETTLED and message.source_id is None else None
     last_word_at = message.last_fact_at or message.created_at
     return MessageRow(
         id=message.id,
@@ -259,7 +260,7 @@ def _send_words(message: Message) -> str | None:
 
 
 def _is_estimate(message: Message) -> bool:
-    return message.charged_iqd is None and message.status == Status.UNCONFIRMED and message.estimate_iqd is not None
+    return message.at_risk_iqd > 0
 
 
 def hops(message: Message) -> tuple[Hop, ...]:

@@ -14,14 +14,14 @@ from ..database import Database
 from ..models import COUNT_SUMS, Delta, Tally
 from ..status import OUTCOMES
 from .messages import newest
-from .rows import Bucket, Overview
+from .rows import Bucket, Overview, Sums
 
 RANGES = ("today", "7d", "30d")
 _BAR = {"today": timedelta(hours=1), "7d": timedelta(hours=6), "30d": timedelta(days=1)}
 _DAYS = {"today": 1, "7d": 7, "30d": 30}
 _LISTED = 10
-# A bar stands out when it has this many failures, and this many times the share of the other bars.
-_JUMP_MESSAGES, _JUMP_FACTOR = 10, 3.0
+# A bar stands out when it has this many failures, this share of what is settled, and this many times the others' share.
+_JUMP_MESSAGES, _JUMP_SHARE, _JUMP_FACTOR = 10, 0.1, 3.0
 _MOST = 0.75
 
 
@@ -45,21 +45,22 @@ def overview(database: Database, range_: str, zone: ZoneInfo, now: datetime) -> 
         failures = newest(session, now, _LISTED, OUTCOMES["failed"])
         latest = newest(session, now, _LISTED)
     current = [hour for hour in hours if hour.hour >= starts[0]]
-    # The range before is cut at the same hour of its last day, or a morning would always look like a fall.
-    passed_before = now - span
-    earlier = [hour for hour in hours if hour.hour < min(starts[0], passed_before)]
+    # Compared are the hours that are over with the same ones of the range before: an hour that has just begun would
+    # always look like a fall.
+    this_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    over = [hour for hour in current if hour.hour < this_hour]
+    earlier = [hour for hour in hours if hour.hour < min(starts[0], this_hour - span)]
     buckets = _buckets(current, starts)
     worst = _worst(buckets)
     return Overview(
         range=range_,
         at=now,
         messages=_messages(current),
-        messages_before=_messages(earlier),
         delivered_percent=_delivered_percent(current),
-        delivered_percent_before=_delivered_percent(earlier),
         spend_iqd=sum(hour.charged_iqd for hour in current),
-        spend_iqd_before=sum(hour.charged_iqd for hour in earlier),
         at_risk_iqd=sum(hour.at_risk_iqd for hour in current),
+        over=_sums(over),
+        before=_sums(earlier),
         buckets=buckets,
         worst=worst,
         worst_carrier=_carrier_of_most(database, worst) if worst else None,
@@ -139,7 +140,16 @@ def _worst(buckets: Sequence[Bucket]) -> Bucket | None:
     others = [bucket for bucket in settled if bucket is not worst]
     usual = sum(bucket.failed for bucket in others) / max(1, sum(bucket.delivered + bucket.failed for bucket in others))
     share = worst.failed / (worst.delivered + worst.failed)
-    return worst if worst.failed >= _JUMP_MESSAGES and share > _JUMP_FACTOR * usual else None
+    stands_out = worst.failed >= _JUMP_MESSAGES and share > max(_JUMP_SHARE, _JUMP_FACTOR * usual)
+    return worst if stands_out else None
+
+
+def _sums(hours: Sequence[_Hour]) -> Sums:
+    return Sums(
+        messages=_messages(hours),
+        delivered_percent=_delivered_percent(hours),
+        spend_iqd=sum(hour.charged_iqd for hour in hours),
+    )
 
 
 def _carrier_of_most(database: Database, worst: Bucket) -> str | None:

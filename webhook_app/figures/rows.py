@@ -130,18 +130,26 @@ class Bucket:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sums:
+    """Some hours added up; the percentage is None where nothing was settled."""
+
+    messages: int
+    delivered_percent: float | None
+    spend_iqd: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Overview:
-    """Tiles and bars of one range and of the range before it. Percentages are None where nothing was settled."""
+    """Tiles and bars of one range. Percentages are None where nothing was settled."""
 
     range: str  # today, 7d or 30d
     at: datetime  # the moment it was asked for
     messages: int
-    messages_before: int
     delivered_percent: float | None  # of delivered and failed
-    delivered_percent_before: float | None
     spend_iqd: int
-    spend_iqd_before: int
-    at_risk_iqd: int
+    at_risk_iqd: int  # estimates of sends of which it is open whether they were charged
+    over: Sums  # the hours of the range that are over
+    before: Sums  # the same hours of the range before, to compare with
     buckets: tuple[Bucket, ...]
     worst: Bucket | None  # the bar where failures jumped, if any did
     worst_carrier: str | None  # the one that most of its failures are on, if one is

@@ -17,7 +17,7 @@ from ..stamp import Stamp
 from ..status import Fact
 from .deadline import DeadlineTransport
 from .document import Unreadable, read_object
-from .errors import NotSent, OtpiqError, OutcomeUnknown, classify
+from .errors import NotSent, OtpiqError, OutcomeUnknown, UnknownMessage, classify
 from .reports import amount, clean_sms_id, parse_tracking
 from .requests import SendRequest
 
@@ -27,6 +27,7 @@ _CONNECT_S = 4.0
 _ASK_S = 3.0  # for a GET: a page or a send waits for it
 _KEEP_ALIVE_S = 5.0  # short: a connection the other side has just closed turns a send into one in doubt
 _MAX_ANSWER_BYTES = 64 * 1024
+_PHONE = re.compile(r"[0-9]{10,15}")
 _SALVAGE = re.compile(rb'"smsId"\s*:\s*"([A-Za-z0-9_-]{1,200})"')
 
 
@@ -70,10 +71,12 @@ class Otpiq:
         self._ssl = ssl.create_default_context()
         self._local = threading.local()
 
-    def send(self, request: SendRequest, stamp: Stamp) -> Accepted:
+    def send(self, request: SendRequest, stamp: Stamp, deadline_s: float = DEADLINE_S) -> Accepted:
         """`POST /sms`, once. Raises NotSent, Refused (and its kinds) or OutcomeUnknown."""
         hidden = (*request.secrets(), stamp.secret, request.phone)
-        status, raw = self._call("POST", "/sms", request.to_wire(stamp), hidden=hidden)
+        status, raw = self._call(
+            "POST", "/sms", request.to_wire(stamp), deadline_s=min(deadline_s, self._deadline_s), hidden=hidden
+        )
         body, trace = _read(raw, hidden)
         if not 200 <= status < 300:
             raise _with_salvage(_error(status, body, trace, hidden), raw)
@@ -127,6 +130,8 @@ class Otpiq:
         body, trace = _read(raw, hidden)
         if status == 200 and not body:
             raise OutcomeUnknown("the answer makes no sense", http_status=status, trace=trace)
+        if status == 404:
+            raise UnknownMessage("OTPIQ does not know this", http_status=status, trace=trace)
         if status != 200:
             raise _error(status, body, trace, hidden)
         return body, raw
@@ -142,6 +147,8 @@ class Otpiq:
     ) -> tuple[int, bytes]:
         if self._api_key is None:
             raise NotSent("OTPIQ_API_KEY is not set")
+        if deadline_s is not None and deadline_s <= 0:
+            raise NotSent("no time was left for the call")
         received = bytearray()
         status: int | None = None
         deadline_s = deadline_s or self._deadline_s
@@ -206,6 +213,8 @@ def _scrub(value: Any, hidden: tuple[str, ...]) -> Any:
     if isinstance(value, str):
         for secret in hidden:
             value = value.replace(secret, "•••")
+            if _PHONE.fullmatch(secret):
+                value = _other_spellings(secret).sub("•••", value)
         return value.encode(errors="replace").decode().replace("\0", "�")
     if isinstance(value, int | float) and not isinstance(value, bool) and str(value) in hidden:
         return "•••"
@@ -214,6 +223,11 @@ def _scrub(value: Any, hidden: tuple[str, ...]) -> Any:
     if isinstance(value, list):
         return [_scrub(inner, hidden) for inner in value]
     return value
+
+
+def _other_spellings(phone: str) -> re.Pattern[str]:
+    """The same number with a leading 0, a + or 00, and with any separators."""
+    return re.compile(r"(?:[+0-9][0-9\s().-]{0,8})?" + r"[\s().-]{0,2}".join(phone[-9:]))
 
 
 def _prices(listed: object) -> dict[str, int]:

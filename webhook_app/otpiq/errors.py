@@ -104,6 +104,18 @@ class RateLimited(Refused):
         return max(1, self.numbers.get("waitMinutes", 1))
 
 
+_DOCUMENTED_NUMBERS = (
+    "yourCredit",
+    "requiredCredit",
+    "currentSpending",
+    "spendingThreshold",
+    "cost",
+    "waitMinutes",
+    "maxRequests",
+    "timeWindowMinutes",
+)
+
+
 def classify(http_status: int, body: Mapping[str, Any], trace: str) -> OtpiqError:
     """The error of an answer that is not a success. Structured keys first, then trial, sender, phone: texts about
     trial mode also say "credit". A 4xx outside the contract's table may hide a message that went out."""
@@ -114,17 +126,9 @@ def classify(http_status: int, body: Mapping[str, Any], trace: str) -> OtpiqErro
 
 
 def _class_of(http_status: int, body: Mapping[str, Any], words: str) -> type[OtpiqError]:
-    if http_status in (400, 422):
+    if http_status == 400:
         return _class_of_400(body, words)
-    by_status: dict[int, type[OtpiqError]] = {
-        401: BadKey,
-        403: Refused,
-        404: UnknownMessage,
-        405: Refused,
-        413: InvalidRequest,
-        415: InvalidRequest,
-        429: RateLimited,
-    }
+    by_status: dict[int, type[OtpiqError]] = {401: BadKey, 429: RateLimited}
     return by_status.get(http_status, OutcomeUnknown)
 
 
@@ -146,10 +150,11 @@ def _class_of_400(body: Mapping[str, Any], words: str) -> type[Refused]:
 
 
 def _numbers(body: Mapping[str, Any]) -> dict[str, int]:
+    """The documented ones alone: a code or a phone number may be echoed as a number too."""
     return {
         key: round(value)
-        for key, value in body.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+        for key in _DOCUMENTED_NUMBERS
+        if isinstance(value := body.get(key), int | float) and not isinstance(value, bool) and abs(value) < 1e12
     }
 
 

@@ -51,7 +51,7 @@ def parse_report(raw: bytes) -> Report:
     if word is None:
         raise Unreadable("the body has no status")
     return Report(
-        sms_id=_text(body, "smsId", _MAX_SMS_ID),
+        sms_id=clean_sms_id(body.get("smsId")),
         word=word.lower(),
         channel=_channel(body, "channel"),
         is_final=body.get("isFinal") is True,
@@ -81,7 +81,7 @@ def parse_tracking(body: Mapping[str, Any], at: datetime) -> tuple[Fact, ...]:
         word=_text(body, "status", _MAX_WORD),
         channel=_channel(body, "lastChannel"),
         is_final=body.get("isFinalStatus") is True,
-        sms_id=_text(body, "smsId", _MAX_SMS_ID),
+        sms_id=clean_sms_id(body.get("smsId")),
         cost_iqd=amount(body.get("cost")),
         cost_from="tracking",
     )
@@ -98,7 +98,8 @@ def amount(value: object) -> int | None:
 
 
 def clean_sms_id(value: object) -> str | None:
-    return _text({"smsId": value}, "smsId", _MAX_SMS_ID)
+    """As it came, or None: one that is too long is no id, and cutting it could make two messages one."""
+    return value if isinstance(value, str) and 0 < len(value) <= _MAX_SMS_ID and is_clean_text(value) else None
 
 
 def _hide(value: Any) -> Any:

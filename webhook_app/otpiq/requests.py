@@ -18,6 +18,7 @@ MAX_CODE = 20
 MAX_TEXT = 1600
 MAX_NAME = 200
 MAX_REFERENCE = 100
+_TELLING = 4  # shorter parameters, such as "10", stand in many a name
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -103,16 +104,18 @@ def parse_send(body: Mapping[str, Any]) -> SendRequest:
         sms_type=sms_type or "",
         provider=check.one_of("provider", PROVIDERS) or "auto",
         sender_id=check.text("senderId", MAX_SENDER_ID, required=sms_type == "custom"),
-        verification_code=check.text("verificationCode", MAX_CODE, required=sms_type == "verification"),
-        custom_text=check.text("customMessage", MAX_TEXT, required=sms_type == "custom"),
+        # Another type's fields are left out like unknown ones: a text beside a code would be kept with it.
+        verification_code=check.text("verificationCode", MAX_CODE, of=sms_type == "verification"),
+        custom_text=check.text("customMessage", MAX_TEXT, of=sms_type == "custom"),
         whatsapp_account_id=check.text("whatsappAccountId", MAX_NAME, required=sms_type == "whatsapp-template"),
         whatsapp_phone_id=check.text("whatsappPhoneId", MAX_NAME, required=sms_type == "whatsapp-template"),
         template_name=check.text("templateName", MAX_NAME, required=sms_type == "whatsapp-template"),
-        template_parameters=check.parameters("templateParameters", required=sms_type == "whatsapp-template"),
+        template_parameters=check.parameters("templateParameters", of=sms_type == "whatsapp-template"),
         reference=check.text("reference", MAX_REFERENCE),
         anti_fraud=check.anti_fraud(),
         report_replaced=check.delivery_report("deliveryReport"),
     )
+    check.holds_no_code(request)
     if check.errors:
         raise InvalidSend(check.errors)
     return request
@@ -125,10 +128,25 @@ class _Check:
         self.body = body
         self.errors: dict[str, list[Problem]] = {}
 
-    def text(self, name: str, limit: int, *, required: bool = False) -> str | None:
+    def holds_no_code(self, request: SendRequest) -> None:
+        """What is kept of a request must not repeat what is not."""
+        kept = {
+            "reference": request.reference,
+            "templateName": request.template_name,
+            "whatsappAccountId": request.whatsapp_account_id,
+            "whatsappPhoneId": request.whatsapp_phone_id,
+            "senderId": request.sender_id,
+        }
+        codes = [secret for secret in request.secrets() if len(secret) >= _TELLING]
+        for name, value in kept.items():
+            if value and any(code in value for code in codes):
+                self._wrong(name, N_("must not repeat the code or a template parameter: those are never kept"))
+
+    def text(self, name: str, limit: int, *, required: bool = False, of: bool | None = None) -> str | None:
+        """`of`: whether the field belongs to this type of message: then it is required, else checked and left out."""
         value = self.body.get(name)
         if value is None or value == "":
-            if required:
+            if required or of:
                 self._wrong(name, N_("is required"))
             return None
         if not isinstance(value, str):
@@ -140,7 +158,7 @@ class _Check:
             self._wrong(name, N_("must not contain control characters"))
         if not value.strip():
             self._wrong(name, N_("must not be blank"))
-        return value
+        return None if of is False else value
 
     def one_of(self, name: str, allowed: tuple[str, ...], *, required: bool = False) -> str | None:
         value = self.body.get(name)
@@ -164,10 +182,10 @@ class _Check:
                 self._wrong(name, str(error))
         return ""
 
-    def parameters(self, name: str, *, required: bool = False) -> Mapping[str, Any] | None:
+    def parameters(self, name: str, *, of: bool) -> Mapping[str, Any] | None:
         value = self.body.get(name)
         if value is None:
-            if required:
+            if of:
                 self._wrong(name, N_("is required"))
             return None
         if not isinstance(value, dict):
@@ -179,7 +197,7 @@ class _Check:
             self._wrong(name, N_("must not contain control characters"))
         elif not is_writable(value):
             self._wrong(name, N_("contains a number that is too large"))
-        return value
+        return value if of else None
 
     def anti_fraud(self) -> Mapping[str, Any]:
         """Tolerated under both names the field's clients use; anything but an object is ignored."""

@@ -1,6 +1,7 @@
 """The API for programs: OTPIQ's own `POST /sms`, in its own shape, so that a sender changes only address and key."""
 
 import json
+import re
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
@@ -16,6 +17,7 @@ from .context import now, wasl, whole_body
 
 blueprint = Blueprint("api", __name__)
 _MAX_ONCE_KEY = 255
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")  # existing senders rely on it
 _NOT_PASSED_ON = "deliveryReport was replaced by Wasl's own; its webhookUrl is not called"
 
 
@@ -37,6 +39,7 @@ def send() -> ResponseReturnValue:
         return _refuse(400, {"body": [str(why).removeprefix("the body ")]})
     except InvalidSend as invalid:
         return _refuse(400, {field: [str(p) for p in problems] for field, problems in invalid.errors.items()})
+    wasl().prices.refresh_aside()
     asked = Asked(
         by=f"key:{g.key_name}",
         once_key=once_key,
@@ -78,10 +81,9 @@ def _answer(outcome: Outcome, warnings: list[str]) -> ResponseReturnValue:
         # Not 401: the caller's key is good, it is ours at OTPIQ that is not.
         return _say(502, "Not sent: OTPIQ refuses the key that Wasl uses", messageId=message_id)
     if outcome.state == Status.THROTTLED:
-        wait_minutes = max(1, outcome.numbers.get("waitMinutes", 1))
-        numbers = {**outcome.numbers, "waitMinutes": wait_minutes}
+        numbers = {**outcome.numbers, "waitMinutes": outcome.wait_minutes}
         answer = _say(429, outcome.words or "rate limit reached", messageId=message_id, **numbers)
-        answer.headers["Retry-After"] = str(60 * wait_minutes)
+        answer.headers["Retry-After"] = str(60 * (outcome.wait_minutes or 1))
         return answer
     details: dict[str, Any] = {**outcome.numbers}
     if outcome.kind == "credit":
@@ -109,7 +111,7 @@ def _success(outcome: Outcome) -> dict[str, Any]:
         balance_iqd = latest_balance_iqd(wasl().database)
     answer = {
         "message": "SMS task created successfully",
-        "smsId": outcome.sms_id or str(outcome.message_id),
+        "smsId": outcome.sms_id if _PLAIN_ID.fullmatch(outcome.sms_id or "") else str(outcome.message_id),
         "remainingCredit": balance_iqd or 0,
         "cost": cost_iqd or 0,
         "canCover": True,

@@ -33,7 +33,7 @@ def now() -> datetime:
 
 
 def whole_body() -> bytes:
-    """The raw bytes of a request. 413 when there are more than MAX_BODY_BYTES.
+    """The raw bytes of a request. 413 when there are more than MAX_BODY_BYTES, 400 when fewer came than announced.
 
     Flask is told to allow one byte more: it cuts a chunked body at its limit without a word, and a body that was cut
     must not pass for the one that was sent.
@@ -41,4 +41,6 @@ def whole_body() -> bytes:
     raw = request.get_data()
     if len(raw) > MAX_BODY_BYTES:
         abort(413)
+    if request.content_length not in (None, len(raw)):
+        abort(400, "the body broke off")
     return raw

@@ -83,12 +83,11 @@ def words(errors: dict[str, list[Problem]]) -> dict[str, list[str]]:
 
 def refusal(outcome: Outcome) -> Refusal:
     title, advice = _refusal_words(outcome)
-    throttled = outcome.state == Status.THROTTLED
     return Refusal(
         title=title,
         advice=advice,
         provider_words=outcome.words if outcome.state != Status.UNSENT else "",
-        wait_minutes=max(1, outcome.numbers.get("waitMinutes", 1)) if throttled else None,
+        wait_minutes=outcome.wait_minutes,
     )
 
 

@@ -115,6 +115,7 @@ def send_now() -> ResponseReturnValue:
         asked_for = forms.read(form, repeatable)
     except InvalidSend as invalid:
         return _send_page(form, errors=forms.words(invalid.errors)), 400
+    wasl().prices.refresh_aside()
     asked = Asked(
         by=f"user:{current_user.name}",
         once_key=request.form.get("once", "").replace("\0", "")[:100] or None,
@@ -187,6 +188,7 @@ def _send_page(
 
 
 def _price_tag(phone: str | None, sender_id: str | None) -> dict[str, int | None]:
+    wasl().prices.senders()
     estimate_iqd = wasl().prices.estimate_iqd(phone, sender_id)
     balance_iqd = figures.latest_balance_iqd(wasl().database)
     after_iqd = None if balance_iqd is None or estimate_iqd is None else balance_iqd - estimate_iqd

@@ -116,22 +116,23 @@ class HopStrip:
 def sparkline(
     values: Sequence[float | None], width: int = 240, height: int = 40, *, mirrored: bool = False
 ) -> Spark | None:
-    """The line through `values`; None with fewer than two. A gap repeats the value before it."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return None
+    """The line through `values`, from the first one known; None with fewer than two. A gap repeats the one before."""
+    first_known = next((index for index, value in enumerate(values) if value is not None), len(values))
     filled: list[float] = []
-    for value in values:
-        filled.append(value if value is not None else (filled[-1] if filled else known[0]))
+    for value in values[first_known:]:
+        filled.append(value if value is not None else filled[-1])
+    if len(filled) < 2:
+        return None
     low, high = min(filled), max(filled)
     reach = (high - low) or 1
     points = []
-    for index, value in enumerate(filled):
-        x = index / (len(filled) - 1) * width
+    for index, value in enumerate(filled, start=first_known):
+        x = index / (len(values) - 1) * width
         y = height - 6 - (value - low) / reach * (height - 10)
         points.append(f"{width - x if mirrored else x:.1f} {y:.1f}")
     line = "M" + " L".join(points)
-    first, last = (width, 0) if mirrored else (0, width)
+    start = first_known / (len(values) - 1) * width
+    first, last = (f"{width - start:.1f}", 0) if mirrored else (f"{start:.1f}", width)
     return Spark(width=width, height=height, line=line, area=f"{line} L{last} {height} L{first} {height} Z")
 
 

@@ -15,7 +15,6 @@ _OPEN_SENTENCES = {
     "sending": N_("On its way to OTPIQ"),
     "throttled": N_("OTPIQ asked to wait: too many messages in a short time"),
     "unconfirmed": N_("In doubt: OTPIQ may have it, its answer never came"),
-    "unresolved": N_("Never settled: no answer and no report in 72 hours"),
     "unsent": N_("Not sent: nothing left this machine"),
 }
 _ANSWERS = {

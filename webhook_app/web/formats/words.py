@@ -37,7 +37,6 @@ STATUSES: Mapping[str, tuple[str, str, str]] = {
     "rejected": (N_("Refused"), "bad", "ban"),
     "throttled": (N_("Told to wait"), "wait", "hourglass"),
     "unconfirmed": (N_("Unconfirmed"), "wait", "help-circle"),
-    "unresolved": (N_("Unresolved"), "wait", "alert-triangle"),
     "unsent": (N_("Not sent"), "bad", "cloud-off"),
 }
 _STEPS: Mapping[str, tuple[str, str]] = {
