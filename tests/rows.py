@@ -24,6 +24,7 @@ PHONE = "9647701234567"
 def add_message(database: Database, at: datetime = NOW, *, facts: Iterable[Fact] = (), **columns: Any) -> UUID:
     """A message of ours that OTPIQ took, unless `columns` say otherwise, and what was said of it since."""
     usual: dict[str, Any] = {
+        "id": new_id(at),
         "asked_by": "key:checkout",
         "is_sample": False,
         "phone": PHONE,
@@ -33,7 +34,7 @@ def add_message(database: Database, at: datetime = NOW, *, facts: Iterable[Fact]
         "provider": "auto",
         "send_state": Status.ACCEPTED,
     }
-    message = Message(id=new_id(at), created_at=at, delivery=status.to_json(status.NOTHING), **usual | columns)
+    message = Message(created_at=at, delivery=status.to_json(status.NOTHING), **usual | columns)
     with database.transaction() as session:
         merging.add(session, message)
         merging.merge(session, message, facts)

@@ -19,8 +19,8 @@ OPEN = {
     "access.sign_in": "a name and a password, slowed",
     "access.sign_out": "a CSRF token",
     "api.send": "an API key",
-    "api.healthz": "nothing, and tells nothing",
-    "api.readyz": "nothing, and tells nothing",
+    "health.healthz": "nothing, and tells nothing",
+    "health.readyz": "nothing, and tells nothing",
     "callbacks.receive": "the message's own secret",
 }
 ANY_ID = "01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41"

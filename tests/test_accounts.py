@@ -7,7 +7,7 @@ from webhook_app import accounts, sources
 from webhook_app.accounts import BadPassword, Slowed
 from webhook_app.database import Database
 from webhook_app.models import ApiKey, SignIn, SignInFailure, User
-from webhook_app.sources import BadName
+from webhook_app.naming import BadName
 
 from .rows import NOW, all_rows, everything_stored
 

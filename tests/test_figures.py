@@ -376,3 +376,19 @@ def test_a_page_asks_as_often_for_many_messages_as_for_few(database: Database, q
     assert len(many) == len(few)
     # SQLAlchemy writes "OFFSET 0" for SQLite.
     assert database.is_sqlite or not any("OFFSET" in statement for statement in many)
+
+
+def test_a_night_with_few_failures_is_no_jump(database: Database) -> None:
+    midnight = datetime(2026, 11, 21, 21, 5, tzinfo=UTC)
+    for number in range(250):
+        word = "failed" if number < 10 else "delivered"
+        add_message(database, midnight, facts=[Fact(at=midnight, word=word, channel="sms", is_final=True)])
+    shown = figures.overview(database, "today", BAGHDAD, midnight + timedelta(minutes=5))
+    assert (shown.messages, shown.worst) == (250, None)
+
+
+def test_how_long_a_sources_message_took_is_not_known(database: Database) -> None:
+    source = sources.add(database, "shop", NOW)
+    receiving.receive(database, [arrival(source.id, callback("delivered", final=True))])
+    (row,) = figures.page(database, Filter(), BAGHDAD, NOW).rows
+    assert (row.status, row.took_s) == ("delivered", None)

@@ -366,3 +366,30 @@ def test_tracking_escapes_the_sms_id_into_one_path_segment() -> None:
 def test_an_odd_list_of_senders_is_read_as_far_as_it_goes(data: object) -> None:
     with Scripted(answer(200, {"success": True, "data": data})) as server:
         assert all(sender.price_by_carrier == {} for sender in Otpiq(server.base_url, KEY).senders())
+
+
+def test_a_code_echoed_as_a_number_is_kept_nowhere() -> None:
+    with Scripted(answer(400, {"error": "bad", "verificationCode": 482913, "yourCredit": 20})) as server:
+        error = failure(server.base_url, otp(verificationCode="482913"))
+    assert error.numbers == {"yourCredit": 20}
+    assert "482913" not in error.trace
+
+
+@pytest.mark.parametrize("spelt", ["07701234567", "+964 770 123 4567", "00964-770-123-4567", "(0770) 123 45 67"])
+def test_the_number_is_taken_out_of_what_is_kept_however_it_is_spelt(spelt: str) -> None:
+    with Scripted(answer(400, {"error": f"The phone {spelt} is blocked"})) as server:
+        error = failure(server.base_url, otp())
+    assert error.words == "The phone ••• is blocked"
+    assert error.trace == '{"error": "The phone ••• is blocked"}'
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 409, 413, 422])
+def test_a_4xx_that_is_not_documented_leaves_the_outcome_unknown(status: int) -> None:
+    with Scripted(answer(status, {"message": "no"})) as server:
+        assert isinstance(failure(server.base_url, otp()), OutcomeUnknown)
+
+
+def test_without_time_left_nothing_is_called() -> None:
+    with Scripted(accepted()) as server, pytest.raises(NotSent):
+        Otpiq(server.base_url, KEY).send(otp(), STAMP, deadline_s=0)
+    assert server.requests == []

@@ -211,3 +211,15 @@ def test_any_body_is_a_request_or_a_list_of_problems(body: dict[str, Any]) -> No
         assert problems(OTP | body)
     else:
         assert isinstance(request, SendRequest)
+
+
+def test_fields_of_another_type_are_left_out() -> None:
+    request = parse_send(OTP | {"customMessage": "your code is 482913", "templateParameters": {"1": "2"}})
+    assert (request.custom_text, request.template_parameters) == (None, None)
+
+
+@pytest.mark.parametrize("field", ["reference", "templateName", "whatsappAccountId"])
+def test_what_is_kept_must_not_repeat_the_code(field: str) -> None:
+    with pytest.raises(InvalidSend) as refused:
+        parse_send(OTP | {"verificationCode": "482913", field: "otp 482913"})
+    assert list(refused.value.errors) == [field]

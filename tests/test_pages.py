@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from flask import Flask
 
-from webhook_app import sources
+from webhook_app import receiving, sources
 from webhook_app.database import Database
 from webhook_app.ids import new_id
 from webhook_app.models import Message
@@ -18,7 +18,7 @@ from webhook_app.status import Fact
 
 from .browsing import PHONE, SPELLINGS, Browser, form_to, send, words
 from .conftest import PUBLIC_URL, sign_in
-from .rows import add_message
+from .rows import add_message, arrival
 
 ANY_ID = "01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41"
 
@@ -282,3 +282,13 @@ def test_the_theme_is_kept_in_a_cookie_and_comes_back_to_the_page(browser: Brows
     html = browser.soup("/messages").html
     assert html is not None
     assert not html.has_attr("data-theme")
+
+
+def test_callbacks_that_led_to_nothing_are_told_of(browser: Browser, database: Database) -> None:
+    now = datetime.now(UTC)
+    assert "could not be read" not in words(browser.get("/sources"))
+    for raw in (b"no JSON", b'{"status": "sent"}'):
+        receiving.receive(database, [arrival(new_id(now), raw)])
+    page = words(browser.get("/sources"))
+    assert "1 authentic callback could not be read." in page
+    assert "1 belongs to no message known here" in page

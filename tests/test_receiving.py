@@ -318,3 +318,26 @@ def is_report(raw: bytes) -> bool:
         return isinstance(parse_report(raw), Report)
     except Unreadable:
         return False
+
+
+def test_an_orphan_that_comes_again_is_matched_when_its_message_is_there_by_now(database: Database) -> None:
+    message_id = new_id(NOW)
+    early = arrival(message_id, callback("delivered", final=True))
+    assert receiving.receive(database, [early]) == ["orphan"]
+    add_message(database, id=message_id)  # restored from a backup
+    assert receiving.receive(database, [early]) == ["accepted"]
+    (kept,) = all_rows(database, Callback)
+    assert (kept.verdict, kept.message_id, kept.repeats) == ("accepted", message_id, 1)
+    assert get_message(database, message_id).status == "delivered"
+    assert receiving.receive(database, [early]) == ["repeat"]
+
+
+def test_each_verdict_is_logged_by_id_alone(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    message_id = add_message(database)
+    with caplog.at_level("INFO"):
+        receiving.receive(database, [arrival(message_id, callback()), arrival(message_id, b"not JSON")])
+    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert {(line["target_id"], line["verdict"]) for line in told} == {
+        (str(message_id), "accepted"),
+        (str(message_id), "quarantined"),
+    }

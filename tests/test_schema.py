@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CheckConstraint
 
 from webhook_app import schema
-from webhook_app.database import Base, Database, has_wal_reset_bug, sqlite_module
+from webhook_app.database import Base, Database, StoreAway, has_wal_reset_bug, sqlite_module
 
 from .rows import NOW, add_message, get_message
 
@@ -136,3 +136,25 @@ def test_the_wal_reset_bug_is_known_by_version(series: int, fixed: int) -> None:
     assert not has_wal_reset_bug((3, series, fixed))
     assert has_wal_reset_bug((3, 45, 9))
     assert not has_wal_reset_bug((3, 52, 0))
+
+
+def test_the_sqlite_file_is_its_owners_alone(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'data' / 'wasl.db'}")
+    schema.upgrade(database)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert set(modes.values()) == {0o600}
+    database.engine.dispose()
+
+
+def test_a_file_that_is_no_database_is_a_store_that_is_away(tmp_path: Path) -> None:
+    (tmp_path / "wasl.db").write_bytes(b"no database at all, but long enough to have a header of its own" * 20)
+    database = Database(f"sqlite:///{tmp_path / 'wasl.db'}")
+    with pytest.raises(StoreAway):
+        database.ping()
+    database.engine.dispose()
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_that_is_away() -> None:
+    with pytest.raises(StoreAway):
+        Database("sqlite:////proc/none/wasl.db")

@@ -142,3 +142,21 @@ def test_a_taken_port_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
             assert last == [
                 f"Error: 127.0.0.1:{port} cannot be used (Address already in use): choose another with --port"
             ]
+
+
+def test_a_callback_that_broke_off_is_not_taken_for_a_whole_one(port: int) -> None:
+    """The first half may be JSON by itself; OTPIQ is told that it did not arrive, and sends it again."""
+    target_id = new_id(datetime.now(UTC))
+    secret = Stamper((SECRET_KEY,), "http://127.0.0.1").issue(target_id).secret
+    head = f"POST /callbacks/otpiq/{target_id} HTTP/1.1\r\nHost: x\r\nX-OTPIQ-Webhook-Secret: {secret}\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"Content-Length: 200\r\nConnection: close\r\n\r\n" + BODY)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65536)
+    assert not answer or int(answer.split()[1]) == 400
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO"])
+def test_no_header_of_a_caller_moves_the_program(port: int, name: str) -> None:
+    answer = talk(port, f"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{name}: /zz\r\n\r\n".encode())
+    assert int(answer.split()[1]) == 200

@@ -59,6 +59,12 @@ def test_the_store_equals_the_ledger_message_by_message(
         assert count_callbacks(database) == len(tries), "a callback was lost"
         assert {i: told(rows[i]) for i in entries} == {i: expected(e.acknowledged) for i, e in entries.items()}
 
+        # What nobody has told the cost of yet is at risk by its estimate, and nothing is missing from both.
+        unpriced = [i for i in entries if rows[i].charged_iqd is None]
+        assert all(rows[i].charged_iqd == entries[i].cost_iqd for i in entries if i not in unpriced)
+        assert all(rows[i].send_state == "unconfirmed" for i in unpriced)
+        assert sum(rows[i].at_risk_iqd > 0 for i in unpriced) >= len(unpriced) - THREADS  # the list was read meanwhile
+
         check_all_in_doubt(database, Otpiq(simulator.base_url, KEY), rows)
         rows = read_rows(database)
         assert {i: told(rows[i]) for i in entries} == {i: expected(e.planned) for i, e in entries.items()}

@@ -15,7 +15,7 @@ from .database import Database
 from .ids import first_id, new_id
 from .marking import N_
 from .models import ApiKey, SignIn, SignInFailure, User
-from .sources import BadName, checked_name
+from .naming import BadName, checked_name
 
 MIN_PASSWORD = 10
 MAX_PASSWORD = 200  # argon2 reads all of it; nobody types more

@@ -1,6 +1,5 @@
 """Sources: programs that send by themselves and let their callbacks come here."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,12 +11,7 @@ from .database import Database
 from .ids import new_id
 from .marking import N_
 from .models import Source
-
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
-
-
-class BadName(ValueError):
-    """The text says which rule the name breaks."""
+from .naming import BadName, checked_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +30,6 @@ def add(database: Database, name: str, now: datetime) -> NamedSource:
     except IntegrityError:
         raise BadName(N_("is taken: choose another name")) from None
     return NamedSource(id=source.id, name=name)
-
-
-def checked_name(name: str) -> str:
-    """A name for a source, a key or a user. Raises BadName."""
-    name = name.strip()
-    if not _NAME.fullmatch(name) or not name.isprintable():
-        raise BadName(N_("must be 1 to 60 characters that can be printed"))
-    return name
 
 
 def named(database: Database) -> list[NamedSource]:

@@ -5,8 +5,9 @@ from typing import Any
 import click
 
 from .. import accounts as people
-from .. import serving, settings, sources
+from .. import serving, settings
 from ..database import StoreAway
+from ..naming import BadName
 from . import accounts, messages, running
 
 
@@ -24,7 +25,7 @@ class _Commands(click.Group):
             ) from None
         except serving.PortTaken as taken:
             raise click.ClickException(str(taken)) from None
-        except (sources.BadName, people.BadPassword) as wrong:
+        except (BadName, people.BadPassword) as wrong:
             subject = "password" if isinstance(wrong, people.BadPassword) else "name"
             raise click.ClickException(f"{subject} {wrong}") from None
 

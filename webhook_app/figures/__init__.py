@@ -5,6 +5,7 @@ Only this room groups and sums rows. No list is counted past 10,001 and none is 
 
 from .callbacks import frame as frame
 from .callbacks import latest_balance_iqd as latest_balance_iqd
+from .callbacks import unplaced as unplaced
 from .messages import Filter as Filter
 from .messages import every_message as every_message
 from .messages import find_detail as find_detail

@@ -2,16 +2,30 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, literal, select, union_all
 
 from ..database import Database
 from ..ids import first_id
 from ..models import BalanceReading, Callback, Message
 from ..status import Status
-from .rows import Frame
+from .messages import COUNT_CAP
+from .rows import Frame, Unplaced
 
 _SILENT_AFTER = timedelta(minutes=5)
 _NEWEST_BALANCE = select(BalanceReading.iqd, BalanceReading.at).order_by(BalanceReading.id.desc()).limit(1)
+
+
+def unplaced(database: Database) -> Unplaced:
+    """How many authentic callbacks are kept that could not be read, or that belong to no message known here."""
+    counts = [
+        select(literal(verdict).label("verdict"), func.count().label("n")).select_from(
+            select(Callback.id).where(Callback.verdict == verdict).limit(COUNT_CAP).subquery(name=verdict)
+        )
+        for verdict in ("quarantined", "orphan")
+    ]
+    with database.reading() as session:
+        found = {row.verdict: row.n for row in session.execute(union_all(*counts))}
+    return Unplaced(quarantined=found["quarantined"], orphans=found["orphan"])
 
 
 def latest_balance_iqd(database: Database) -> int | None:

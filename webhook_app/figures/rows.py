@@ -175,6 +175,14 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unplaced:
+    """Authentic callbacks that led to nothing; capped like StatusCount."""
+
+    quarantined: int
+    orphans: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceRow:
     id: UUID
     name: str

@@ -227,7 +227,7 @@ def _scrub(value: Any, hidden: tuple[str, ...]) -> Any:
 
 def _other_spellings(phone: str) -> re.Pattern[str]:
     """The same number with a leading 0, a + or 00, and with any separators."""
-    return re.compile(r"(?:[+0-9][0-9\s().-]{0,8})?" + r"[\s().-]{0,2}".join(phone[-9:]))
+    return re.compile(r"(?:[+(0-9][0-9\s().-]{0,8})?" + r"[\s().-]{0,2}".join(phone[-9:]))
 
 
 def _prices(listed: object) -> dict[str, int]:

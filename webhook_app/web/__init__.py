@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import figures, logs
 from ..database import StoreAway
-from . import access, api, callbacks, formats, pages
+from . import access, api, callbacks, formats, health, pages
 from .context import MAX_BODY_BYTES, Wasl, now, wasl
 
 _RETRY_AFTER_S = "5"
@@ -47,7 +47,7 @@ def register(app: Flask, house: Wasl) -> None:
     csrf.init_app(app)
     for blueprint in (api.blueprint, callbacks.blueprint):
         csrf.exempt(blueprint)  # programs carry a key or a secret, not a cookie
-    for blueprint in (access.blueprint, api.blueprint, callbacks.blueprint, pages.blueprint):
+    for blueprint in (access.blueprint, api.blueprint, callbacks.blueprint, health.blueprint, pages.blueprint):
         app.register_blueprint(blueprint)
     access.open_to_all(app.view_functions["static"])
     app.before_request(access.close_by_default)

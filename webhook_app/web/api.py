@@ -12,7 +12,7 @@ from ..figures import latest_balance_iqd
 from ..otpiq import InvalidSend, Unreadable, parse_send, read_object
 from ..sending import Asked, Outcome
 from ..status import Status
-from .access import needs_api_key, open_to_all
+from .access import needs_api_key
 from .context import now, wasl, whole_body
 
 blueprint = Blueprint("api", __name__)
@@ -53,21 +53,6 @@ def send() -> ResponseReturnValue:
     except sending.KeyReused as reused:
         return _say(422, "This Idempotency-Key came with another body before", messageId=str(reused.message_id))
     return _answer(outcome, [_NOT_PASSED_ON] if asked_for.report_replaced else [])
-
-
-@blueprint.get("/healthz")
-@open_to_all
-def healthz() -> Response:
-    """Anyone. 200 while the process answers."""
-    return jsonify(status="ok")
-
-
-@blueprint.get("/readyz")
-@open_to_all
-def readyz() -> Response:
-    """Anyone. 200 when a callback would be stored now, 503 when the store is away."""
-    wasl().database.ping()
-    return jsonify(status="ready")
 
 
 def _answer(outcome: Outcome, warnings: list[str]) -> ResponseReturnValue:

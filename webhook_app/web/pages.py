@@ -12,6 +12,7 @@ from flask_login import current_user
 
 from .. import figures, sending, sources, tracking
 from ..figures import Filter
+from ..naming import BadName
 from ..otpiq import InvalidSend, OtpiqError
 from ..otpiq.requests import SMS_TYPES
 from ..phone import BadPhone, Carrier, mask, normalise
@@ -152,10 +153,11 @@ def source_list() -> ResponseReturnValue:
             added = sources.add(wasl().database, form["name"], now())
             flash(_("Source %(name)s was made: put its URL and secret into the program.", name=added.name), "success")
             return redirect(url_for("pages.sources"), 303)
-        except sources.BadName as wrong:
+        except BadName as wrong:
             errors = {"name": [_(str(wrong))]}
     rows = figures.source_rows(wasl().database, wasl().stamper)
-    return _page("sources.html", rows=rows, errors=errors, form=form), 400 if errors else 200
+    unplaced = figures.unplaced(wasl().database)
+    return _page("sources.html", rows=rows, unplaced=unplaced, errors=errors, form=form), 400 if errors else 200
 
 
 @blueprint.post("/theme")
