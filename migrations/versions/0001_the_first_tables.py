@@ -212,4 +212,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("exchange", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_exchange_message_id"), ["message_id"], unique=False)
-
