@@ -126,7 +126,7 @@ def test_a_message_in_doubt_is_exit_code_3(sending: Shell, misbehaviour: Misbeha
 def test_mistakes_are_told_all_at_once_and_nothing_is_sent(wasl: Shell) -> None:
     result = wasl("send", "12", "--text", "x" * 1601)
     assert result.exit_code == 1
-    for field in ("phoneNumber", "customMessage", "senderId"):
+    for field in ("phoneNumber (TO)", "customMessage (--text)", "senderId (--sender)"):
         assert field in result.stderr
     assert wasl.lines("messages") == []
 

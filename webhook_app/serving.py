@@ -39,6 +39,11 @@ def require_free(host: str, port: int) -> None:
             raise PortTaken(f"{host}:{port} cannot be used ({error.strerror}): choose another with --port") from None
 
 
+def _read_prices(worker: Any) -> None:
+    """So that already the first send in doubt has an estimate to be at risk by."""
+    worker.wsgi.extensions["wasl"].prices.refresh_aside()
+
+
 class _Logger(Logger):  # type: ignore[misc]
     """gunicorn's lines through our own format."""
 
@@ -65,6 +70,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "keepalive": 5,
             "graceful_timeout": _GRACE_S,
             "preload_app": False,  # each worker opens its own database connections: none may cross a fork
+            "post_worker_init": _read_prices,
             "logger_class": _Logger,
             "control_socket_disable": True,
             "forwarder_headers": "",  # no caller may set SCRIPT_NAME or PATH_INFO

@@ -20,6 +20,18 @@ from ..status import CHANNELS, Status
 from .opening import Rooms, as_json, now, with_rooms
 
 EXIT_UNCONFIRMED = 3
+# How the fields of a request are called here.
+_OPTIONS = {
+    "phoneNumber": "TO",
+    "verificationCode": "the code",
+    "customMessage": "--text",
+    "senderId": "--sender",
+    "templateName": "--template",
+    "templateParameters": "standard input",
+    "whatsappAccountId": "--account",
+    "whatsappPhoneId": "--phone-id",
+    "reference": "--reference",
+}
 
 
 @click.command()
@@ -75,7 +87,8 @@ def send(
     try:
         request = parse_send(body)
     except InvalidSend as invalid:
-        lines = [f"{field} {problem}" for field, problems in invalid.errors.items() for problem in problems]
+        named = {f"{field} ({_OPTIONS.get(field, field)})": problems for field, problems in invalid.errors.items()}
+        lines = [f"{name} {problem}" for name, problems in named.items() for problem in problems]
         raise click.ClickException("\n       ".join(lines)) from None
     prices = PriceList(rooms.otpiq, rooms.database, now)
     prices.senders()
