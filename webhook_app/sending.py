@@ -274,7 +274,7 @@ def _settle(database: Database, outcome: Outcome, answer: Accepted | OtpiqError,
     facts = [answer.fact(now)] if isinstance(answer, Accepted) else []
     with database.transaction() as session:
         message = _held(session, outcome.message_id)
-        changed = merging.merge(
+        merging.merge(
             session,
             message,
             facts,
@@ -296,7 +296,7 @@ def _settle(database: Database, outcome: Outcome, answer: Accepted | OtpiqError,
                 sms_id=outcome.sms_id,
                 cost_iqd=outcome.cost_iqd,
                 balance_iqd=outcome.balance_iqd,
-                changed=changed,
+                changed=True,
             )
         )
         if outcome.balance_iqd is not None:
