@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, insert
@@ -87,7 +88,15 @@ def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime) ->
             break
         facts.append(_fact(event, received_at, sms_id))
         callbacks.append(_callback(message_id, sms_id, event, received_at))
-    message = Message(
+    message = _message(message_id, at, phone, sms_type, provider, stamper.issue(message_id).url)
+    message.estimate_iqd = cost_iqd
+    merging.derive(message, status.fold(facts))
+    return _Story(message=message, exchange=_answer(message_id, sms_id, cost_iqd, answered_at), callbacks=callbacks)
+
+
+def _message(message_id: UUID, at: datetime, phone: str, sms_type: str, provider: str, webhook_url: str) -> Message:
+    custom = _CUSTOM if sms_type == "custom" else {}
+    return Message(
         id=message_id,
         created_at=at,
         asked_by="sample history",
@@ -97,32 +106,31 @@ def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime) ->
         carrier=carrier_of(phone),
         sms_type=sms_type,
         provider=provider,
-        sender_id=_CUSTOM["senderId"] if sms_type == "custom" else None,
-        custom_text=_CUSTOM["customMessage"] if sms_type == "custom" else None,
+        sender_id=custom.get("senderId"),
+        custom_text=custom.get("customMessage"),
         request={
             "smsType": sms_type,
             "provider": provider,
-            **(_CUSTOM if sms_type == "custom" else {}),
-            "deliveryReport": {"webhookUrl": stamper.issue(message_id).url, "deliveryReportType": "all"},
+            **custom,
+            "deliveryReport": {"webhookUrl": webhook_url, "deliveryReportType": "all"},
         },
         send_state=Status.ACCEPTED,
-        estimate_iqd=cost_iqd,
     )
-    merging.derive(message, status.fold(facts))
-    answer = {"smsId": sms_id, "cost": cost_iqd, "message": "SMS task created successfully"}
-    exchange = {
-        "id": new_id(answered_at),
+
+
+def _answer(message_id: UUID, sms_id: str, cost_iqd: int, at: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(at),
         "message_id": message_id,
-        "at": answered_at,
+        "at": at,
         "kind": "answer",
         "outcome": Status.ACCEPTED,
         "http_status": 200,
-        "trace": json.dumps(answer),
+        "trace": json.dumps({"smsId": sms_id, "cost": cost_iqd, "message": "SMS task created successfully"}),
         "sms_id": sms_id,
         "cost_iqd": cost_iqd,
         "changed": True,
     }
-    return _Story(message=message, exchange=exchange, callbacks=callbacks)
 
 
 def bad_hour(now: datetime) -> datetime:
@@ -160,7 +168,7 @@ def _fact(event: Event, at: datetime, sms_id: str) -> Fact:
     )
 
 
-def _callback(message_id: Any, sms_id: str, event: Event, at: datetime) -> dict[str, Any]:
+def _callback(message_id: UUID, sms_id: str, event: Event, at: datetime) -> dict[str, Any]:
     body = {
         "smsId": sms_id,
         "deliveryReportType": "all",
