@@ -5,6 +5,7 @@ stores nothing), Wasl on SQLite and Wasl on PostgreSQL. Only the ratios of one r
 """
 
 import io
+import logging
 import shutil
 import statistics
 import tempfile
@@ -42,6 +43,8 @@ def main() -> None:
     ):
         schema.upgrade(Database(url))
         apps[name] = create_app(make_config(url, folder))
+    quiet = (folder / "log").open("w")
+    logging.getLogger().handlers[0].setStream(quiet)  # type: ignore[attr-defined]  # each line is written, and paid for
     rates: dict[str, list[float]] = {name: [] for name in apps}
     for _ in range(ROUNDS):
         for name, app in apps.items():
@@ -53,6 +56,7 @@ def main() -> None:
         ratio = statistics.median(seen) / statistics.median(rates["floor"])
         print(f"{name:<12}{statistics.median(seen):>8.0f} [{min(seen):.0f}, {max(seen):.0f}]  {ratio:.2f} of the floor")
     server.cleanup()
+    quiet.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 
