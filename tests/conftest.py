@@ -1,6 +1,7 @@
 """What every test stands on: both stores, migrated and empty; the real app; the simulator on a port of its own."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,6 +110,14 @@ def simulated(store_url: str, tmp_path: Path, simulator: Simulator) -> Iterator[
 def _running(config: Settings) -> Iterator[Flask]:
     app = create_app(config)
     yield app
+    close(app)
+
+
+def close(app: Flask) -> None:
+    """Wait for who reads the prices aside, or its connection would outlive the engine."""
+    for thread in threading.enumerate():
+        if thread.name == "prices":
+            thread.join()
     app.extensions["wasl"].database.engine.dispose()
 
 

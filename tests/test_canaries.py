@@ -23,7 +23,7 @@ from webhook_app.simulator.misbehaviours import TRICKS, Misbehaviour
 from webhook_app.simulator.server import Simulator
 
 from .browsing import Browser, form_to
-from .conftest import HTTPS, csrf_token, make_config
+from .conftest import HTTPS, close, csrf_token, make_config
 from .rows import all_rows
 from .test_callback_bodies import TRAPS
 
@@ -162,7 +162,7 @@ def walk(store_url: str, tmp_path: Path, simulator: Simulator) -> Iterator[Walk]
     walk.everything()
     yield walk
     logs.configure("text")
-    house.database.engine.dispose()
+    close(app)
 
 
 def at_rest(database: Database, url: str) -> dict[str, bytes]:
