@@ -16,10 +16,13 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from webhook_app import accounts
+from webhook_app.database import Database
 from webhook_app.models import Message
 from webhook_app.otpiq import Otpiq
 from webhook_app.simulator.misbehaviours import TRICKS, Misbehaviour, suffix_of
 from webhook_app.simulator.server import Simulator
+
+from .scripted import Part, Scripted, accepted, answer
 
 SIX = {"message", "smsId", "remainingCredit", "cost", "canCover", "paymentType"}
 OTP = {"phoneNumber": "9647701234567", "smsType": "verification", "verificationCode": "493817"}
@@ -189,7 +192,10 @@ def test_the_sms_id_of_a_cut_answer_is_handed_on(sender: Sender, simulator: Simu
 
 def test_with_otpiq_out_of_reach_it_is_502_and_nothing_was_sent(idle: Sender) -> None:
     answer = idle.post(OTP)
-    assert (answer.status_code, assert_shape(answer)["message"]) == (502, "Not sent: OTPIQ could not be reached")
+    assert (answer.status_code, assert_shape(answer)["message"]) == (
+        502,
+        "Not sent: OTPIQ could not be reached (ConnectError)",
+    )
     assert [message.status for message in idle.messages()] == ["unsent"]
 
 
@@ -265,3 +271,24 @@ def test_a_repeat_while_the_first_is_still_being_sent_is_409(
     answer = sender.post(asking_for(Misbehaviour.SLOW_ANSWER), Idempotency_Key="order-9")
     assert (answer.status_code, slow_answer) == (409, [])
     assert UUID(assert_shape(answer)["messageId"]) == sender.messages()[0].id
+
+
+@pytest.mark.parametrize("told", [accepted(remainingCredit=None), answer(500, {"message": "Internal error"})])
+def test_a_store_that_goes_away_during_the_call_does_not_say_that_nothing_was_sent(
+    sender: Sender, simulated: Flask, told: list[Part]
+) -> None:
+    """A 503 now would make the caller send, and pay, a second time."""
+    house = simulated.extensions["wasl"]
+
+    def take_the_store_away(_request: bytes) -> list[Part]:
+        away = Database("postgresql+psycopg://wasl@127.0.0.1:9/wasl")
+        simulated.extensions["wasl"] = dataclasses.replace(simulated.extensions["wasl"], database=away)
+        return told
+
+    with Scripted(take_the_store_away) as server:
+        otpiq = Otpiq(server.base_url, "sk_live_0123456789abcdef")
+        simulated.extensions["wasl"] = dataclasses.replace(house, otpiq=otpiq)
+        reply = sender.post(OTP)
+    simulated.extensions["wasl"] = house
+    assert reply.status_code == 200
+    assert reply.get_json()["status"] in ("accepted", "unconfirmed")

@@ -1,5 +1,6 @@
 """The pages, as a browser without JavaScript meets them: what they show, refuse, keep and never put in an address."""
 
+import dataclasses
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -292,3 +293,14 @@ def test_callbacks_that_led_to_nothing_are_told_of(browser: Browser, database: D
     page = words(browser.get("/sources"))
     assert "1 authentic callback could not be read." in page
     assert "1 belongs to no message known here" in page
+
+
+def test_a_store_that_is_away_is_a_503_page_that_says_so(browser: Browser, app: Flask) -> None:
+    house = app.extensions["wasl"]
+    away = Database("postgresql+psycopg://wasl@127.0.0.1:9/wasl")
+    app.extensions["wasl"] = dataclasses.replace(house, database=away)
+    answers = [browser.get(path) for path in ("/", "/messages", "/send", "/sources", "/messages?fragment=live")]
+    app.extensions["wasl"] = house
+    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "5")}
+    assert "The store is away" in words(answers[0])
+    assert "Traceback" not in words(answers[0])

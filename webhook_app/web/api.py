@@ -8,6 +8,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from .. import sending
+from ..database import StoreAway
 from ..figures import latest_balance_iqd
 from ..otpiq import InvalidSend, Unreadable, parse_send, read_object
 from ..sending import Asked, Outcome
@@ -61,7 +62,7 @@ def _answer(outcome: Outcome, warnings: list[str]) -> ResponseReturnValue:
         return jsonify(_success(outcome) | ({"warnings": warnings} if warnings else {}))
     message_id = str(outcome.message_id)
     if outcome.state == Status.UNSENT:
-        return _say(502, "Not sent: OTPIQ could not be reached", messageId=message_id)
+        return _say(502, f"Not sent: {outcome.words}", messageId=message_id)
     if outcome.kind == "key":
         # Not 401: the caller's key is good, it is ours at OTPIQ that is not.
         return _say(502, "Not sent: OTPIQ refuses the key that Wasl uses", messageId=message_id)
@@ -91,9 +92,7 @@ _WORDS_BY_KIND = {
 def _success(outcome: Outcome) -> dict[str, Any]:
     """A send in doubt is answered like a taken one: an error would make the caller send, and pay, a second time."""
     cost_iqd = outcome.cost_iqd if outcome.cost_iqd is not None else outcome.estimate_iqd
-    balance_iqd = outcome.balance_iqd
-    if balance_iqd is None:
-        balance_iqd = latest_balance_iqd(wasl().database)
+    balance_iqd = outcome.balance_iqd if outcome.balance_iqd is not None else _known_balance_iqd()
     answer = {
         "message": "SMS task created successfully",
         "smsId": outcome.sms_id if _PLAIN_ID.fullmatch(outcome.sms_id or "") else str(outcome.message_id),
@@ -107,6 +106,13 @@ def _success(outcome: Outcome) -> dict[str, Any]:
     if outcome.state == Status.UNCONFIRMED:
         answer["message"] = "OTPIQ has not confirmed this message; it may have gone out, its callback will tell"
     return answer
+
+
+def _known_balance_iqd() -> int | None:
+    try:
+        return latest_balance_iqd(wasl().database)
+    except StoreAway:  # the message may be out: nothing that comes after may turn the answer into an error
+        return None
 
 
 def _refuse(status: int, errors: dict[str, list[str]]) -> Response:
