@@ -53,6 +53,7 @@ class ApiKey(Base):
 
 # Sends that have no outcome yet; the text is the partial index's own, or SQLite would not use it.
 IN_PROGRESS = text("send_state IN ('queued', 'sending')")
+TO_BE_TRACKED = text("track_at IS NOT NULL")
 
 
 class Message(Base):
@@ -83,6 +84,7 @@ class Message(Base):
     send_state: Mapped[str] = mapped_column(String(12))
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # of the send: sending.Outcome
     sms_id: Mapped[str | None] = mapped_column(String(200), index=True)
+    stamp_key: Mapped[str | None] = mapped_column(String(8))  # which master key its secret is made with: stamp.key_name
     delivery: Mapped[dict[str, Any]] = mapped_column(JSON)  # status.to_json
 
     # The headline, derived from `delivery` and `send_state` at every merge and kept for lists and counts:
@@ -92,6 +94,9 @@ class Message(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_fact_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    track_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when OTPIQ is to be asked next; None: not any more
+    tracked: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was asked by itself
 
     estimate_iqd: Mapped[int | None] = mapped_column(BigInteger)
     charged_iqd: Mapped[int | None] = mapped_column(BigInteger)
@@ -120,6 +125,7 @@ class Message(Base):
         Index(None, "phone", "id"),
         Index("ix_message_in_progress", "id", sqlite_where=IN_PROGRESS, postgresql_where=IN_PROGRESS),
         Index(None, "phone_end", "id"),
+        Index("ix_message_track_at", "track_at", sqlite_where=TO_BE_TRACKED, postgresql_where=TO_BE_TRACKED),
     )
 
 
@@ -166,6 +172,39 @@ class Callback(Base):
         CheckConstraint(_words("verdict", ("accepted", "orphan", "quarantined")), name="verdict"),
         Index(None, "verdict", "id"),
     )
+
+
+class Intake(Base):
+    """What came in at the callbacks' door, by the minute: stored ones by what became of them, refused ones by cause.
+
+    Each process counts in rows of its own (`writer`), so that no two ever wait for the same row.
+    """
+
+    __tablename__ = "intake"
+
+    minute: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    what: Mapped[str] = mapped_column(String(20), primary_key=True)
+    writer: Mapped[str] = mapped_column(String(16), primary_key=True)
+    callbacks: Mapped[int] = mapped_column(BigInteger)
+    sample: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # one refused request of these, without its secret
+
+
+class Spooled(Base):
+    """How far a spool file has been taken into the store; written in the transaction that took it."""
+
+    __tablename__ = "spooled"
+
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    taken_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class Moment(Base):
+    """A time all processes share: when OTPIQ may be asked again, when a worker was last seen."""
+
+    __tablename__ = "moment"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class BalanceReading(Base):
