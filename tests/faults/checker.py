@@ -1,0 +1,229 @@
+"""Whether a store is what it has to be after a run, whatever went wrong meanwhile: the one checker of all fault runs.
+
+Everything is read in one pass over rows in the order of an index, so that a million callbacks take about a minute.
+Nothing here asks the code under test what is right, but for the pure rules of `status` and the reading of a body.
+To be called when nobody writes any more.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, text
+from sqlalchemy.orm import Session
+
+from webhook_app import status
+from webhook_app.database import Database
+from webhook_app.models import COUNT_KEY, COUNT_SUMS, Callback, Delta, Exchange, Message, Tally
+from webhook_app.otpiq import parse_report
+from webhook_app.simulator.ledger import Entry
+from webhook_app.status import Fact, Status
+
+from ..rows import may_be_charged
+
+Pair = tuple[UUID, str]  # a callback: the id in its URL, and `Arrival.digest` of its body
+_AT_ONCE = 5_000
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a store that is right holds, for a run's report."""
+
+    callbacks: int
+    repeats: int
+    messages: int
+    sends: int
+
+    def __str__(self) -> str:
+        sends = f", {self.sends} sends" if self.sends else ""
+        return f"{self.callbacks} callbacks of {self.messages} messages, {self.repeats} repeats{sends}: all right"
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    """What the passes count on their way."""
+
+    callbacks: int = 0
+    repeats: int = 0
+    messages: int = 0
+    counts: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+
+
+def check(
+    database: Database,
+    attempted: Mapping[Pair, int],
+    acknowledged: Mapping[Pair, int],
+    ledger: Iterable[Entry] = (),
+) -> Checked:
+    """Raise AssertionError with every kind of wrong found; return what is there when all is right.
+
+    `attempted` and `acknowledged` say how often each callback was posted, and answered 2xx. `ledger`: the simulator's
+    accepted sends (`simulator.ledger.sends`).
+    """
+    seen, sends = _Seen(), list(ledger)
+    with database.reading() as session:
+        wrong = chain(
+            _wrong_file(session) if database.is_sqlite else (),
+            _wrong_callbacks(session, attempted, acknowledged, seen),
+            _wrong_messages(session, seen),
+            _wrong_counts(session, seen),
+            _wrong_sends(session, sends),
+        )
+        found = list(_first_of_each_kind(wrong))
+    assert not found, "the store is not what it has to be:\n" + "\n".join(found)
+    return Checked(callbacks=seen.callbacks, repeats=seen.repeats, messages=seen.messages, sends=len(sends))
+
+
+def _first_of_each_kind(wrong: Iterable[tuple[str, object]]) -> Iterator[str]:
+    """A few examples of each: a store that is wrong in one way is often so a million times."""
+    kinds: Counter[str] = Counter()
+    for kind, example in wrong:
+        kinds[kind] += 1
+        if kinds[kind] <= _SHOWN:
+            yield f"{kind}: {example}"
+    yield from (f"{kind}: {times} times in all" for kind, times in kinds.items() if times > _SHOWN)
+
+
+def _wrong_file(session: Session) -> Iterator[tuple[str, object]]:
+    for (told,) in session.execute(text("PRAGMA integrity_check")):
+        if told != "ok":
+            yield "damaged", told
+    for row in session.execute(text("PRAGMA foreign_key_check")):
+        yield "points at nothing", tuple(row)
+
+
+def _wrong_callbacks(
+    session: Session, attempted: Mapping[Pair, int], acknowledged: Mapping[Pair, int], seen: _Seen
+) -> Iterator[tuple[str, object]]:
+    """acknowledged ⊆ stored ⊆ attempted, one row a distinct fact, each told as often as it came."""
+    found, last = 0, None
+    columns = (Callback.target_id, Callback.digest, Callback.repeats, Callback.body)
+    for row in _rows(session, select(*columns).order_by(Callback.target_id, Callback.digest)):
+        pair = (row.target_id, row.digest)
+        if pair == last:
+            yield "stored twice", pair
+            continue
+        last = pair
+        seen.callbacks += 1
+        seen.repeats += row.repeats
+        found += pair in acknowledged
+        if pair not in attempted:
+            yield "stored, but nobody sent it", pair
+        elif not acknowledged.get(pair, 0) <= row.repeats + 1 <= attempted[pair]:
+            came = f"answered {acknowledged.get(pair, 0)} times, sent {attempted[pair]} times"
+            yield "counted wrongly", f"{pair}: stored {row.repeats + 1} times, {came}"
+        if hashlib.sha256(row.body).hexdigest() != row.digest:
+            yield "not the body that came", pair
+    if found < len(acknowledged):
+        stored = {tuple(row) for row in session.execute(select(Callback.target_id, Callback.digest))}
+        yield from (("acknowledged, but not stored", pair) for pair in acknowledged if pair not in stored)
+
+
+def _wrong_messages(session: Session, seen: _Seen) -> Iterator[tuple[str, object]]:
+    """Each message's row beside the pure fold of what is stored about it; counts what the tallies have to say."""
+    callbacks, exchanges = _by_message(session, Callback), _by_message(session, Exchange)
+    # Only columns, no entities: a fifth of the time, and nothing is kept.
+    for row in _rows(session, select(*Message.__table__.columns).order_by(Message.id)):
+        seen.messages += 1
+        _count(row, seen.counts)
+        facts: list[Fact] = []
+        for stored in callbacks(row.id):
+            if stored.target_id not in (row.id, row.source_id):
+                yield "another message's callback", f"{row.id}: from {stored.target_id}"
+            if stored.verdict == "orphan":
+                yield "an orphan that has a message", row.id
+            if stored.verdict == "accepted":
+                facts.append(parse_report(stored.body).fact(stored.received_at))
+        answers = list(exchanges(row.id))
+        facts += [
+            Fact(at=answer.at, sms_id=answer.sms_id, cost_iqd=answer.cost_iqd)
+            for answer in answers
+            if answer.outcome == "accepted"
+        ]
+        yield from _wrong_message(row, status.fold(facts), was_tracked=any(a.kind == "tracking" for a in answers))
+    lost = select(Callback.id).where(Callback.verdict == "accepted", Callback.message_id.is_(None))
+    yield from (("accepted for no message", callback) for callback in session.scalars(lost))
+
+
+def _wrong_message(row: Any, told: status.Delivery, *, was_tracked: bool) -> Iterator[tuple[str, object]]:
+    state = status.from_json(row.delivery)
+    # A tracking's answer is not stored fact by fact: then the row may know more than the callbacks say, never less.
+    if state != (state.join(told) if was_tracked else told):
+        yield "not the fold of its facts", f"{row.id}: {row.delivery}, the fold is {status.to_json(told)}"
+    headline = status.headline(state, Status(row.send_state), row.provider)
+    due = {
+        "status": headline.status,
+        "closed": headline.closed,
+        "channel": headline.channel,
+        "reason": headline.reason,
+        "settled_at": headline.at if headline.closed else None,
+        "last_fact_at": state.last_at,
+        "charged_iqd": state.charged_iqd,
+        "sms_id": min(state.sms_ids, default=row.sms_id),
+    }
+    for name, value in due.items():
+        if getattr(row, name) != value:
+            yield "a headline that does not follow", f"{row.id}: {name} is {getattr(row, name)!r}, not {value!r}"
+
+
+def _count(row: Any, counts: dict[tuple[Any, ...], list[int]]) -> None:
+    hour = row.created_at.replace(minute=0, second=0, microsecond=0)
+    place = (row.status, row.carrier, row.channel or "", row.sms_type, row.sender_id or "", str(row.source_id or ""))
+    sums = counts.setdefault((hour, *place, row.is_sample), [0, 0, 0])
+    sums[0] += 1
+    sums[1] += row.charged_iqd or 0
+    sums[2] += (row.estimate_iqd or 0) if may_be_charged(row) else 0
+
+
+def _wrong_counts(session: Session, seen: _Seen) -> Iterator[tuple[str, object]]:
+    """Tally plus deltas beside what the messages themselves come to."""
+    stored: dict[tuple[Any, ...], list[int]] = {}
+    for table in (Tally, Delta):
+        key = [getattr(table, name) for name in COUNT_KEY]
+        sums = [func.sum(getattr(table, name)) for name in COUNT_SUMS]
+        for row in session.execute(select(*key, *sums).group_by(*key)):
+            place, amounts = tuple(row[: len(key)]), row[len(key) :]
+            known = stored.get(place, [0] * len(sums))
+            stored[place] = [one + int(other) for one, other in zip(known, amounts, strict=True)]
+    for place in stored.keys() | seen.counts.keys():
+        counted, due = stored.get(place, [0, 0, 0]), seen.counts.get(place, [0, 0, 0])
+        if counted != due:
+            yield "counts that are not a recount", f"{[str(part) for part in place]}: {counted}, not {due}"
+
+
+def _wrong_sends(session: Session, sends: list[Entry]) -> Iterator[tuple[str, object]]:
+    """The provider's ledger: at most one send a message, and none of a message that was not stored first."""
+    named = Counter(UUID(entry.send.report.webhook_url.rsplit("/", 1)[1]) for entry in sends if entry.send.report)
+    yield from (("sent twice", message) for message, times in named.items() if times > 1)
+    if named:
+        stored = set(session.scalars(select(Message.id)))
+        yield from (("sent, but not stored", message) for message in named if message not in stored)
+
+
+def _by_message(session: Session, table: Any) -> Any:
+    """A function that gives the rows of each message; to be asked in the order of the messages' ids, each once."""
+    of_messages = select(*table.__table__.columns).where(table.message_id.is_not(None)).order_by(table.message_id)
+    groups = groupby(_rows(session, of_messages), key=attrgetter("message_id"))
+    waiting: tuple[UUID, list[Any]] | None = None
+
+    def rows_of(message_id: UUID) -> list[Any]:
+        nonlocal waiting
+        if waiting is None:
+            waiting = next(((found, list(rows)) for found, rows in groups), None)
+        if waiting is None or waiting[0] != message_id:
+            return []
+        _found, rows = waiting
+        waiting = None
+        return rows
+
+    return rows_of
+
+
+def _rows(session: Session, asked: Select[*tuple[Any, ...]]) -> Iterator[Any]:
+    return iter(session.execute(asked, execution_options={"yield_per": _AT_ONCE}))
