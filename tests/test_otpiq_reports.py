@@ -181,6 +181,11 @@ def test_the_documented_tracking_answer_becomes_facts() -> None:
     ]
 
 
+def test_all_a_tracking_answer_tells_was_asked_for_and_nothing_a_callback_tells() -> None:
+    assert all(fact.is_asked_for for fact in parse_tracking(TRACKED, NOW))
+    assert not parsed().fact(NOW).is_asked_for
+
+
 @pytest.mark.parametrize("flow", [None, {}, "sms", [None, 1, "sms", []], [{}], [{"tried": 1, "success": True}]])
 def test_an_odd_channel_flow_adds_nothing(flow: object) -> None:
     assert len(parse_tracking(TRACKED | {"channelFlow": flow}, NOW)) == 1

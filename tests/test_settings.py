@@ -67,6 +67,12 @@ WRONG = [
     ("WASL_TIME_ZONE", "../../etc/passwd"),
     ("WASL_TIME_ZONE", "Asia/Tehran"),
     ("WASL_TIME_ZONE", "Australia/Lord_Howe"),  # half an hour off in its winter only
+    ("WASL_TRACKS_PER_MINUTE", "0"),
+    ("WASL_TRACKS_PER_MINUTE", "6001"),
+    ("WASL_TRACKS_PER_MINUTE", "-5"),
+    ("WASL_TRACKS_PER_MINUTE", "1.5"),
+    ("WASL_TRACKS_PER_MINUTE", "٦٠"),
+    ("WASL_TRACKS_PER_MINUTE", "fast"),
     ("WASL_LOG", "xml"),
 ]
 
@@ -96,6 +102,7 @@ def test_every_variable_may_come_from_a_file(tmp_path: Path, name: str) -> None:
         "WASL_DATA_DIR": str(tmp_path / "data"),
         "WASL_SECRET_KEYS": KEY,
         "WASL_TIME_ZONE": "UTC",
+        "WASL_TRACKS_PER_MINUTE": "6000",
         "WASL_LOG": "json",
     }
     (tmp_path / "value").write_text(right[name] + "\n")

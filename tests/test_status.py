@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,6 +26,7 @@ facts = st.builds(
     sms_id=st.sampled_from([None, "sms-1", "sms-2"]),
     cost_iqd=st.sampled_from([None, 0, 60, 80]),
     cost_from=st.sampled_from(["answer", "tracking"]),
+    is_asked_for=st.booleans(),
 )
 histories = st.lists(facts, max_size=8)
 
@@ -122,6 +124,20 @@ def test_the_sends_own_state_shows_only_while_the_provider_is_silent(
         assert told not in set(status.SEND_STATES) - {Status.ACCEPTED}
     else:
         assert told == send_state
+
+
+@given(histories)
+@MANY
+def test_only_a_word_of_the_providers_own_breaks_its_silence(history: list[Fact]) -> None:
+    own_words = [said.at for said in history if not said.is_asked_for]
+    assert fold(history).last_at == max(own_words, default=None)
+
+
+@given(histories, st.sampled_from(PROVIDERS))
+@MANY
+def test_what_was_asked_for_tells_as_much_as_what_was_called_back(history: list[Fact], provider: str | None) -> None:
+    asked = [replace(said, is_asked_for=True) for said in history]
+    assert headline(fold(asked), Status.ACCEPTED, provider) == headline(fold(history), Status.ACCEPTED, provider)
 
 
 @given(histories)
@@ -241,6 +257,13 @@ def test_the_first_time_of_a_level_stays() -> None:
     said = fold([fact("delivered", at=5), fact("delivered", at=9)])
     assert headline(said, Status.ACCEPTED, "sms").at == NOON + timedelta(seconds=5)
     assert said.last_at == NOON + timedelta(seconds=9)
+
+
+def test_an_answer_to_our_own_question_moves_the_status_and_not_the_time_of_the_last_word() -> None:
+    said = fold([fact("sent"), fact("delivered", at=9, is_asked_for=True)])
+    told = headline(said, Status.ACCEPTED, "sms")
+    assert (told.status, told.at) == ("delivered", NOON + timedelta(seconds=9))
+    assert said.last_at == NOON
 
 
 @pytest.mark.parametrize("send_state", status.SEND_STATES)

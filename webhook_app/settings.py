@@ -31,6 +31,8 @@ VARIABLES = {
     "WASL_SECRET_KEYS": "master keys, newest first, separated by commas, each at least 32 bytes; "
     "on SQLite made on first start and kept in the data folder",
     "WASL_TIME_ZONE": "the zone of days and times on screen; default `Asia/Baghdad`",
+    "WASL_TRACKS_PER_MINUTE": "how often all workers together may ask OTPIQ about messages that fell silent, "
+    "1 to 6000; default `60`",
     "WASL_LOG": "`text` (default) or `json`: one line an event",
 }
 MAKE_A_KEY = 'python3 -c "import secrets; print(secrets.token_hex(32))"'
@@ -48,6 +50,7 @@ class Settings:
     public_url: str
     data_dir: Path
     time_zone: ZoneInfo
+    tracks_per_minute: int
     log: str
     # Kept out of repr() so that no log line or traceback can show them.
     otpiq_api_key: str | None = field(repr=False)
@@ -82,6 +85,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         data_dir=data_dir,
         database_url=database_url,
         time_zone=_time_zone(_read(environ, "WASL_TIME_ZONE") or "Asia/Baghdad"),
+        tracks_per_minute=_tracks_per_minute(_read(environ, "WASL_TRACKS_PER_MINUTE") or "60"),
         log=log,
         # Last, because it may write: nothing is left on the disk when another setting is wrong.
         secret_keys=_secret_keys(_read(environ, "WASL_SECRET_KEYS"), database_url, data_dir),
@@ -165,6 +169,14 @@ def _time_zone(name: str) -> ZoneInfo:
     if any(offset % timedelta(hours=1) for offset in offsets):
         raise BadSetting(f"WASL_TIME_ZONE: {name} is not whole hours from UTC; for example WASL_TIME_ZONE=Asia/Baghdad")
     return zone
+
+
+def _tracks_per_minute(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= 6000:
+        raise BadSetting(
+            f"WASL_TRACKS_PER_MINUTE: must be 1 to 6000, not {value!r}; for example WASL_TRACKS_PER_MINUTE=60"
+        )
+    return int(value)
 
 
 def _secret_keys(value: str | None, database_url: str, data_dir: Path) -> tuple[str, ...]:

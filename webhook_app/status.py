@@ -100,6 +100,7 @@ class Fact:
     sms_id: str | None = None
     cost_iqd: int | None = None
     cost_from: str = "answer"  # or tracking, which is believed before the send's answer
+    is_asked_for: bool = False  # the answer to a question of ours, no word of the provider's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ class Delivery:
     sms_ids: frozenset[str] = frozenset()
     unknown_words: frozenset[str] = frozenset()
     cost_iqd: Mapping[str, int] = field(default_factory=dict)  # by who said so: answer, tracking
-    last_at: datetime | None = None
+    last_at: datetime | None = None  # the provider's last word of its own
 
     def join(self, other: "Delivery") -> "Delivery":
         names = {*self.channels, *other.channels}
@@ -183,7 +184,8 @@ def of_fact(fact: Fact) -> Delivery:
         sms_ids=frozenset({fact.sms_id} if fact.sms_id else ()),
         unknown_words=frozenset({word} if word and reached is None and word != "pending" else ()),
         cost_iqd={} if fact.cost_iqd is None else {fact.cost_from: fact.cost_iqd},
-        last_at=fact.at,
+        # Or a message we keep asking about would never count as silent.
+        last_at=None if fact.is_asked_for else fact.at,
     )
 
 

@@ -84,6 +84,7 @@ def parse_tracking(body: Mapping[str, Any], at: datetime) -> tuple[Fact, ...]:
         sms_id=clean_sms_id(body.get("smsId")),
         cost_iqd=amount(body.get("cost")),
         cost_from="tracking",
+        is_asked_for=True,
     )
     flow = body.get("channelFlow")
     steps = [step for step in (flow if isinstance(flow, list) else ()) if isinstance(step, dict)]
@@ -113,7 +114,8 @@ def _of_step(step: Mapping[str, Any], at: datetime) -> Fact | None:
     if step.get("tried") is not True or "success" not in step:
         return None
     # Success there means that the channel took it, not that it arrived.
-    return Fact(at=at, word="sent" if step["success"] is True else "failed", channel=_channel(step, "channel"))
+    word = "sent" if step["success"] is True else "failed"
+    return Fact(at=at, word=word, channel=_channel(step, "channel"), is_asked_for=True)
 
 
 def _channel(body: Mapping[str, Any], name: str) -> str | None:
