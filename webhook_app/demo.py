@@ -1,4 +1,4 @@
-"""`wasl demo`: a simulated OTPIQ, Wasl in front of it, sample history behind it and live traffic through it."""
+"""`wasl demo`: a simulated OTPIQ, all of Wasl in front of it, sample history behind it and live traffic through it."""
 
 import contextlib
 import random
@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import httpx
@@ -58,10 +59,12 @@ def run(host: str, port: int, sample_count: int, rate_per_s: float) -> None:
             "OTPIQ_API_KEY": f"sk_dev_{secrets.token_hex(16)}",
         }
         password, key = _prepare(environment, sample_count)
-        server = _serve(stack, environment, host, port)
+        log = stack.enter_context(Path(folder, "wasl.log").open("wb"))
+        server = _start(stack, environment, log, "serve", "--host", host, "--port", str(port))
+        worker = _start(stack, environment, log, "worker")
         if not _is_ready(origin, server, stopping):
-            log = Path(folder, "wasl.log").read_text()
-            raise click.ClickException(f"the demo did not start:\n{log[-2000:]}")
+            said = Path(log.name).read_text()
+            raise click.ClickException(f"the demo did not start:\n{said[-2000:]}")
         click.echo(
             f"\n  Wasl is ready:  {origin}\n  Sign in:        demo / {password}\n\n"
             f"  Everything is simulated: nothing reaches a phone, nothing is charged.\n"
@@ -73,8 +76,8 @@ def run(host: str, port: int, sample_count: int, rate_per_s: float) -> None:
         traffic = threading.Thread(target=_traffic, args=(origin, key, rate_per_s, stopping), daemon=True)
         traffic.start()
         while not stopping.wait(0.5):
-            if server.poll() is not None:
-                raise click.ClickException("the server has stopped by itself")
+            if server.poll() is not None or worker.poll() is not None:
+                raise click.ClickException("the server or the worker has stopped by itself")
         traffic.join(timeout=2)
 
 
@@ -95,22 +98,21 @@ def _prepare(environment: dict[str, str], sample_count: int) -> tuple[str, str]:
     return password, key
 
 
-def _serve(stack: ExitStack, environment: dict[str, str], host: str, port: int) -> "subprocess.Popen[bytes]":
-    """`wasl serve` in a session of its own, so that Ctrl-C reaches only us and we stop it in order."""
-    log = stack.enter_context(Path(environment["WASL_DATA_DIR"], "wasl.log").open("wb"))  # noqa: SIM115 - the stack closes it
-    command = [sys.executable, "-m", "webhook_app", "serve", "--host", host, "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, stderr=log, stdout=log, start_new_session=True)  # noqa: S603
-    stack.callback(_stop, server)
-    return server
+def _start(stack: ExitStack, environment: dict[str, str], log: BinaryIO, *command: str) -> "subprocess.Popen[bytes]":
+    """`wasl <command>` in a session of its own, so that Ctrl-C reaches only us and we stop it in order."""
+    arguments = [sys.executable, "-m", "webhook_app", *command]
+    started = subprocess.Popen(arguments, env=environment, stderr=log, stdout=log, start_new_session=True)  # noqa: S603
+    stack.callback(_stop, started)
+    return started
 
 
-def _stop(server: "subprocess.Popen[bytes]") -> None:
-    server.terminate()
+def _stop(started: "subprocess.Popen[bytes]") -> None:
+    started.terminate()
     try:
-        server.wait(timeout=_STOP_WITHIN_S)
+        started.wait(timeout=_STOP_WITHIN_S)
     except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+        started.kill()
+        started.wait()
 
 
 def _is_ready(origin: str, server: "subprocess.Popen[bytes]", stopping: threading.Event) -> bool:

@@ -42,6 +42,7 @@ def main() -> None:
 for command in (
     running.demo,
     running.serve,
+    running.worker_command,
     running.simulate,
     messages.send,
     messages.messages,

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from .. import accounts, doctor, schema, sending, serving, settings
+from .. import accounts, doctor, schema, sending, serving, settings, worker
 from ..database import Database
 from .opening import Rooms, now, open_rooms, with_rooms
 
@@ -53,6 +53,15 @@ def serve(host: str, port: int, workers: int | None) -> None:
     if not has_users:
         click.echo("Nobody can sign in yet: make a user with  wasl user add NAME", err=True)
     serving.serve(rooms.config, host, port, workers)
+
+
+@click.command("worker")
+@with_rooms
+def worker_command(rooms: Rooms) -> None:
+    """Do the work that no request waits for: ask about silent messages, settle broken-off sends, fold the counts."""
+    if rooms.config.otpiq_api_key is None:
+        click.echo("OTPIQ_API_KEY is not set: OTPIQ is not asked about messages that fell silent", err=True)
+    worker.run(rooms.config, rooms.database, rooms.otpiq)
 
 
 @click.command()
