@@ -26,7 +26,7 @@ from webhook_app.status import Fact, Status
 
 from ..rows import may_be_charged
 
-Pair = tuple[UUID, str]  # a callback: the id in its URL, and `Arrival.digest` of its body
+Pair = tuple[UUID, str]  # a callback: the id in its URL, and the SHA-256 of its body as kept
 _AT_ONCE = 5_000
 _SHOWN = 20
 
