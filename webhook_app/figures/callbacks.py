@@ -8,6 +8,7 @@ from ..database import Database
 from ..ids import first_id
 from ..models import BalanceReading, Callback, Message
 from ..status import Status
+from .intake import is_refusing
 from .messages import COUNT_CAP
 from .rows import Frame, Unplaced
 
@@ -45,10 +46,11 @@ def frame(database: Database, environment: str, now: datetime) -> Frame:
         if last_at is not None:
             unheard = unheard.where(Message.id > first_id(last_at))
         silent = session.scalar(unheard.order_by(Message.id.desc()).limit(1)) is not None
+        refused = is_refusing(session, now)
     return Frame(
         environment=environment,
         balance_iqd=balance.iqd if balance else None,
         balance_at=balance.at if balance else None,
         last_callback_at=last_at,
-        light="silent" if silent else "ok" if last_at else "none",
+        light="refused" if refused else "silent" if silent else "ok" if last_at else "none",
     )

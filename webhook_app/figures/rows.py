@@ -1,5 +1,6 @@
 """What the pages are given: frozen rows with plain values, never ORM objects. No query lives here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -171,7 +172,7 @@ class Frame:
     balance_iqd: int | None
     balance_at: datetime | None
     last_callback_at: datetime | None
-    light: str  # ok, silent (sending, yet no callback for 5 minutes) or none (no callback ever)
+    light: str  # ok, refused (not taken for OTPIQ's), silent (sending, yet none for 5 minutes) or none (none ever)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +181,60 @@ class Unplaced:
 
     quarantined: int
     orphans: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeMinute:
+    """What came in at the callbacks' door in [start, end)."""
+
+    start: datetime
+    end: datetime
+    counts: Mapping[str, int]  # accepted, late, repeat, orphan, quarantined, or a refusal's cause
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedCause:
+    """Refused requests of one cause; the sample is one of its newest, without its secret."""
+
+    cause: str
+    callbacks: int
+    last_minute: datetime
+    sample: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackRow:
+    """One stored callback: what it said, whose it is, and what became of it."""
+
+    id: UUID
+    received_at: datetime
+    verdict: str  # accepted, late (told nothing new), orphan or quarantined
+    step: Step
+    repeats: int
+    target_id: UUID
+    message_id: UUID | None
+    message_status: str | None  # the message's, as it is now
+    phone_masked: str | None
+    source_id: UUID | None
+    source_name: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackPage:
+    rows: tuple[CallbackRow, ...]
+    newer: UUID | None  # cursors, as in MessagePage
+    older: UUID | None
+    looked_through: int | None  # how many were looked at where that is not all there are
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackDetail:
+    row: CallbackRow
+    head: str  # the request's line and headers; the secret as it was stored: cut short
+    body: str
+    is_cut: bool
+    body_bytes: int
+    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
