@@ -25,8 +25,7 @@ _BEATS_KEPT = timedelta(days=1)
 _FOLD_EVERY_S = 5.0
 _FOLD_ON_FROM = 1_000  # deltas; as many may be there again
 _SETTLE_EVERY_S = 30.0
-_FAULT_WAITS_S = 5.0
-_LONGEST_AWAY_S = 30.0
+_FIRST_AGAIN_S, _LAST_AGAIN_S = 1.0, 30.0  # after a fault, twice as long each time
 _STOP_WITHIN_S = 15.0
 _BEAT = "worker:"
 
@@ -38,29 +37,26 @@ def run(config: Settings, database: Database, otpiq: Otpiq) -> None:
     ending = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # for the loops too, so that `sigwait` is who gets them
     stopping = threading.Event()
-    name = f"{_BEAT}{socket.gethostname()[:64]}:{os.getpid()}"
-    steps = _steps(config, database, otpiq, name)
     loops = [
-        threading.Thread(target=_repeat, args=(work, step, stopping), name=work, daemon=True)
-        for work, step in steps.items()
+        threading.Thread(target=repeat, args=(work, step, stopping), name=work, daemon=True)
+        for work, step in _steps(config, database, otpiq).items()
     ]
+    loops.append(threading.Thread(target=_live, args=(database, stopping), name="beat", daemon=True))
     for loop in loops:
         loop.start()
-    log.info("worker.started", loops=list(steps))
+    log.info("worker.started", loops=[loop.name for loop in loops])
     signal.sigwait(ending)
     stopping.set()
     give_up_at = time.monotonic() + _STOP_WITHIN_S
     for loop in loops:
         loop.join(max(0.0, give_up_at - time.monotonic()))
-    with contextlib.suppress(StoreAway):
-        _end_beat(database, name)
     database.engine.dispose()
-    log.info("worker.stopped")
+    log.info("worker.stopped", unfinished=[loop.name for loop in loops if loop.is_alive()])
 
 
-def _steps(config: Settings, database: Database, otpiq: Otpiq, name: str) -> Mapping[str, Step]:
+def _steps(config: Settings, database: Database, otpiq: Otpiq) -> Mapping[str, Step]:
+    """Every kind of work there is."""
     steps: dict[str, Step] = {
-        "beat": lambda: _beat(database, name, _now()),
         "counts": lambda: _fold(database),
         "abandoned sends": lambda: _settle_abandoned(database),
     }
@@ -69,35 +65,36 @@ def _steps(config: Settings, database: Database, otpiq: Otpiq, name: str) -> Map
     return steps
 
 
-def _repeat(work: str, step: Step, stopping: threading.Event) -> None:
-    """One loop: no fault of the store or of our own ends it."""
-    times_away = 0
+def repeat(work: str, step: Step, stopping: threading.Event) -> None:
+    """One loop. No fault ends it, the store's or our own: nobody would miss it."""
+    again_in_s = _FIRST_AGAIN_S
     while not stopping.is_set():
         try:
             wait_s = step()
-            times_away = 0
-        except StoreAway as away:
-            wait_s = min(2.0**times_away, _LONGEST_AWAY_S)
-            if times_away == 0:  # once, not at every try
-                log.warning("worker.store_away", loop=work, why=str(away))
-            times_away += 1
-        except Exception as error:  # noqa: BLE001 - a loop that ended would not be missed by anybody
-            wait_s = _FAULT_WAITS_S
-            log.error("worker.failed", loop=work, error=type(error).__name__, where=logs.where(error))
+            again_in_s = _FIRST_AGAIN_S
+        except Exception as error:  # noqa: BLE001
+            if not isinstance(error, StoreAway):
+                log.error("worker.failed", loop=work, error=type(error).__name__, where=logs.where(error))
+            elif again_in_s == _FIRST_AGAIN_S:  # once, not at every try
+                log.warning("worker.store_away", loop=work, why=str(error))
+            wait_s, again_in_s = again_in_s, min(again_in_s * 2, _LAST_AGAIN_S)
         stopping.wait(wait_s)
 
 
+def _live(database: Database, stopping: threading.Event) -> None:
+    """Say again and again that this worker lives; a clean end takes it back."""
+    name = f"{_BEAT}{socket.gethostname()[:64]}:{os.getpid()}"
+    repeat("beat", lambda: _beat(database, name, _now()), stopping)
+    with contextlib.suppress(StoreAway), database.transaction() as session:
+        session.execute(delete(Moment).where(Moment.name == name))
+
+
 def _beat(database: Database, name: str, now: datetime) -> float:
-    """Say that this worker lives; forget those that died long ago without a word."""
+    """Also forget those that died long ago, without a word."""
     with database.transaction() as session:
         session.merge(Moment(name=name, at=now))
         session.execute(delete(Moment).where(Moment.name.startswith(_BEAT), Moment.at < now - _BEATS_KEPT))
     return _BEAT_EVERY_S
-
-
-def _end_beat(database: Database, name: str) -> None:
-    with database.transaction() as session:
-        session.execute(delete(Moment).where(Moment.name == name))
 
 
 def _fold(database: Database) -> float:
