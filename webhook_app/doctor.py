@@ -1,12 +1,21 @@
 """What `wasl doctor` looks at: is everything in place for messages to go out and callbacks to come in?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, or_, select, union_all
+from sqlalchemy.orm import Session
 
 from . import schema
 from .database import Database, has_wal_reset_bug, sqlite_module
+from .figures.messages import COUNT_CAP, NO_REPORT_AFTER
+from .models import Message, Moment, Source
 from .otpiq import Otpiq, OtpiqError
 from .settings import Settings
+from .status import OUTCOMES
+
+_BEAT_WITHIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +27,13 @@ class Finding:
     text: str
 
 
-def examine(config: Settings, database: Database, otpiq: Otpiq) -> Iterator[Finding]:
+def examine(
+    config: Settings, database: Database, otpiq: Otpiq, key_names: Sequence[str], now: datetime
+) -> Iterator[Finding]:
+    """`key_names` are the master keys' names, newest first (`Stamper.key_names`)."""
     yield from _store(database)
+    yield from _worker(database, now)
+    yield from _keys(database, key_names, now)
     yield from _public_url(config)
     yield from _provider(config, otpiq)
 
@@ -45,6 +59,93 @@ def _store(database: Database) -> Iterator[Finding]:
         subject="schema",
         text=f"at {current}" if current == newest else f"at {current}, needs {newest}: run wasl db upgrade",
     )
+
+
+def _worker(database: Database, now: datetime) -> Iterator[Finding]:
+    with database.reading() as session:
+        beats = select(Moment.at).where(Moment.name.startswith("worker:", autoescape=True))
+        beat_at = session.scalar(beats.order_by(Moment.at.desc()).limit(1))
+        pause = session.get(Moment, "tracking pause")
+    if beat_at is not None and now - beat_at <= _BEAT_WITHIN:
+        yield Finding(level="ok", subject="worker", text="at work")
+    else:
+        seen = "not seen yet" if beat_at is None else f"last seen {_span(now - beat_at)} ago"
+        work = "asks OTPIQ about messages that fell silent, folds the counts or settles sends that were cut off"
+        text = f"{seen}: without `wasl worker` nobody {work}"
+        yield Finding(level="warn", subject="worker", text=text)
+    if pause is not None and pause.at > now:
+        text = f"OTPIQ wants no question about messages for another {_span(pause.at - now)}"
+        yield Finding(level="warn", subject="tracking", text=text)
+
+
+def _keys(database: Database, names: Sequence[str], now: datetime) -> Iterator[Finding]:
+    """Which master keys are still needed: for callbacks that may yet come, and by the programs of sources."""
+    gone = Message.stamp_key.not_in(names)
+    with database.reading() as session:
+        by_source = _key_by_source(session)
+        uses = {
+            name: _use(
+                session,
+                # From before keys were noted: may be any.
+                or_(Message.stamp_key == name, Message.stamp_key.is_(None)),
+                [source if key else f"{source} (perhaps)" for source, key in by_source.items() if key in (name, None)],
+                now,
+            )
+            for name in names[1:]
+        }
+        missing = _use(session, gone, [source for source, key in by_source.items() if key not in (*names, None)], now)
+    for place, (name, use) in enumerate(uses.items(), start=2):
+        text = f"must stay: {use.text}" if use.needed else f"may go{use.text and f', though {use.text}'}"
+        yield Finding(level="ok", subject=f"master key {place} of {len(names)} ({name})", text=text)
+    if missing.needed:
+        text = f"callbacks are refused because a key was taken away: {missing.text}"
+        yield Finding(level="warn", subject="master keys", text=text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Use:
+    needed: bool
+    text: str
+
+
+def _use(session: Session, stamped: ColumnElement[bool], sources: Sequence[str], now: datetime) -> _Use:
+    heard_at = _last_signs(session, stamped)
+    expected = bool(heard_at) and now - max(heard_at) <= NO_REPORT_AFTER
+    told = []
+    if heard_at:
+        count = f"{COUNT_CAP - 1:,}+" if len(heard_at) >= COUNT_CAP else f"{len(heard_at):,}"
+        told.append(f"open messages stamped with it: {count}, last heard of {_span(now - max(heard_at))} ago")
+    if sources:
+        told.append(f"sources that use it: {', '.join(sources)}")
+    return _Use(needed=expected or bool(sources), text="; ".join(told))
+
+
+def _last_signs(session: Session, stamped: ColumnElement[bool]) -> Sequence[datetime]:
+    """When open messages of ours, so stamped, were last heard of; status by status, by its index, and capped."""
+    sign_at = func.coalesce(Message.last_fact_at, Message.created_at)
+    looked_up = [
+        select(sign_at.label("at"))
+        .where(Message.status == status, Message.closed.is_(False), Message.source_id.is_(None), stamped)
+        .order_by(Message.id.desc())
+        .limit(COUNT_CAP)
+        .subquery()
+        for status in OUTCOMES["waiting"]
+    ]
+    return session.scalars(union_all(*(select(found.c.at) for found in looked_up))).all()
+
+
+def _key_by_source(session: Session) -> dict[str, str | None]:
+    """The key that the newest callback of a new message was stamped with: the one its program uses."""
+    newest = select(Message.stamp_key).where(Message.source_id == Source.id).order_by(Message.id.desc()).limit(1)
+    rows = session.execute(select(Source.name, newest.scalar_subquery()).order_by(Source.name))
+    return dict(rows.all())
+
+
+def _span(span: timedelta) -> str:
+    minutes = max(0, span // timedelta(minutes=1))
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
 
 
 def _public_url(config: Settings) -> Iterator[Finding]:

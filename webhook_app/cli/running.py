@@ -124,7 +124,7 @@ def db_current() -> None:
 @with_rooms
 def doctor_command(rooms: Rooms) -> None:
     """Check that everything is in place; exit code 1 when something is not."""
-    found = list(doctor.examine(rooms.config, rooms.database, rooms.otpiq))
+    found = list(doctor.examine(rooms.config, rooms.database, rooms.otpiq, rooms.stamper.key_names, now()))
     for finding in found:
         click.echo(f"{finding.level:<5}{finding.subject}: {finding.text}")
     sys.exit(1 if any(finding.level == "bad" for finding in found) else 0)
