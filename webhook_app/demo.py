@@ -37,6 +37,7 @@ _SOMETIMES = (
     Misbehaviour.CUT_ANSWER,
     Misbehaviour.BAD_SENDER,
     Misbehaviour.LATE_RECEIPT,
+    Misbehaviour.LOST_CALLBACKS,
 )
 _EXAMPLE = '{"phoneNumber": "9647701234567", "smsType": "verification", "verificationCode": "1234"}'
 _TEXTS = ("Your order is on its way.", "طلبك في الطريق إليك.", "داواکارییەکەت لە ڕێگادایە.")

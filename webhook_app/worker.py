@@ -67,17 +67,16 @@ def _steps(config: Settings, database: Database, otpiq: Otpiq) -> Mapping[str, S
 
 def repeat(work: str, step: Step, stopping: threading.Event) -> None:
     """One loop. No fault ends it, the store's or our own: nobody would miss it."""
-    again_in_s = _FIRST_AGAIN_S
+    again_in_s, known = _FIRST_AGAIN_S, ""
     while not stopping.is_set():
         try:
             wait_s = step()
-            again_in_s = _FIRST_AGAIN_S
+            again_in_s, known = _FIRST_AGAIN_S, ""
         except Exception as error:  # noqa: BLE001
-            if not isinstance(error, StoreAway):
-                log.error("worker.failed", loop=work, error=type(error).__name__, where=logs.where(error))
-            elif again_in_s == _FIRST_AGAIN_S:  # once, not at every try
-                log.warning("worker.store_away", loop=work, why=str(error))
             wait_s, again_in_s = again_in_s, min(again_in_s * 2, _LAST_AGAIN_S)
+            if (kind := type(error).__name__) != known:  # once, not at every try
+                log.error("worker.fault", loop=work, error=kind, where=logs.where(error))
+            known = kind
         stopping.wait(wait_s)
 
 
