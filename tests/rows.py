@@ -48,7 +48,9 @@ def callback(word: str = "sent", channel: str = "sms", *, final: bool = False, *
 
 
 def arrival(target_id: UUID, raw: bytes, at: datetime = NOW) -> Arrival:
-    return Arrival(target_id=target_id, raw=raw, headers={"Content-Type": "application/json"}, at=at)
+    return Arrival(
+        id=new_id(at), target_id=target_id, key="", raw=raw, headers={"Content-Type": "application/json"}, at=at
+    )
 
 
 def get_message(database: Database, message_id: UUID) -> Message:

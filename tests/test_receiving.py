@@ -1,19 +1,21 @@
 import gzip
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from webhook_app import receiving, sources, status
 from webhook_app.database import Database
 from webhook_app.ids import new_id
-from webhook_app.models import Callback, Message
+from webhook_app.models import Callback, Intake, Message
 from webhook_app.otpiq import Report, Unreadable, parse_report
-from webhook_app.receiving import Arrival
+from webhook_app.receiving import Arrival, SpoolPlace
 from webhook_app.status import Status, anomalies, from_json
 
 from .rows import (
@@ -34,7 +36,8 @@ ON_A_STORE = {"deadline": None, "suppress_health_check": [HealthCheck.function_s
 
 
 def receive(database: Database, *batch: Arrival) -> list[str]:
-    return receiving.receive(database, batch)
+    """Each as if it had just come: what is handed in twice is a repeat."""
+    return receiving.receive(database, [replace(each, id=new_id(each.at)) for each in batch])
 
 
 def noted(database: Database, message_id: UUID) -> tuple[str, ...]:
@@ -323,21 +326,57 @@ def is_report(raw: bytes) -> bool:
 def test_an_orphan_that_comes_again_is_matched_when_its_message_is_there_by_now(database: Database) -> None:
     message_id = new_id(NOW)
     early = arrival(message_id, callback("delivered", final=True))
-    assert receiving.receive(database, [early]) == ["orphan"]
+    assert receive(database, early) == ["orphan"]
     add_message(database, id=message_id)  # restored from a backup
-    assert receiving.receive(database, [early]) == ["accepted"]
+    assert receive(database, early) == ["accepted"]
     (kept,) = all_rows(database, Callback)
     assert (kept.verdict, kept.message_id, kept.repeats) == ("accepted", message_id, 1)
     assert get_message(database, message_id).status == "delivered"
-    assert receiving.receive(database, [early]) == ["repeat"]
+    assert receive(database, early) == ["repeat"]
 
 
-def test_each_verdict_is_logged_by_id_alone(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    message_id = add_message(database)
-    with caplog.at_level("INFO"):
-        receiving.receive(database, [arrival(message_id, callback()), arrival(message_id, b"not JSON")])
-    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-    assert {(line["target_id"], line["verdict"]) for line in told} == {
-        (str(message_id), "accepted"),
+def test_a_batch_is_logged_in_one_line_and_what_has_no_place_by_id(database: Database) -> None:
+    message_id, stray = add_message(database), new_id(NOW)
+    with capture_logs() as told:
+        receive(database, arrival(message_id, callback()), arrival(message_id, b"not JSON"), arrival(stray, callback()))
+    assert [line["event"] for line in told] == ["callbacks.stored", "callback.unplaced", "callback.unplaced"]
+    assert (told[0]["accepted"], told[0]["orphan"], told[0]["quarantined"]) == (1, 1, 1)
+    assert [(line["target_id"], line["verdict"]) for line in told[1:]] == [
         (str(message_id), "quarantined"),
+        (str(stray), "orphan"),
+    ]
+
+
+def test_the_very_same_arrival_once_more_is_no_repeat(database: Database) -> None:
+    came = arrival(add_message(database), callback())
+    assert receiving.receive(database, [came]) == ["accepted"]
+    assert receiving.receive(database, [came, came]) == ["repeat", "repeat"]
+    assert only_callback(database).repeats == 0
+
+
+def test_a_batch_from_a_spool_file_is_taken_once(database: Database) -> None:
+    came = arrival(add_message(database), callback())
+    receive(database, came)
+    place = SpoolPlace(name="01.spool", end_bytes=100)
+    for _ in range(2):
+        receiving.receive(database, [replace(came, id=new_id(NOW))], place)
+    assert only_callback(database).repeats == 1
+    receiving.receive(database, [replace(came, id=new_id(NOW))], replace(place, end_bytes=200))
+    assert only_callback(database).repeats == 2
+
+
+def test_the_door_is_counted_by_the_minute(database: Database, at: Callable[[float], datetime]) -> None:
+    message = add_message(database)
+    for second, word in ((1, "sent"), (2, "sent"), (59, "delivered"), (61, "failed"), (62, "failed")):
+        receive(database, arrival(message, callback(word, n=word), at(second)))
+    receive(database, arrival(message, callback("sent", n="other bytes"), at(63)), arrival(new_id(NOW), b"?", at(63)))
+    with database.reading() as session:
+        seen = {(row.minute, row.what): row.callbacks for row in session.query(Intake)}
+    assert seen == {
+        (at(0), "accepted"): 2,
+        (at(0), "repeat"): 1,
+        (at(60), "accepted"): 1,
+        (at(60), "repeat"): 1,
+        (at(60), "late"): 1,
+        (at(60), "quarantined"): 1,
     }

@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -38,7 +39,7 @@ def in_threads(database: Database, batches: list[list[Arrival]], writers: int) -
     def write(mine: list[list[Arrival]]) -> None:
         start.wait()
         for batch in mine:
-            verdicts.extend(receiving.receive(database, batch))
+            verdicts.extend(receiving.receive(database, [replace(each, id=new_id(NOW)) for each in batch]))
 
     threads = [threading.Thread(target=write, args=(batches[place::writers],)) for place in range(writers)]
     for thread in threads:
@@ -96,7 +97,7 @@ def test_orphans_at_once_are_stored_once_and_counted(database: Database) -> None
     strays = [
         arrival(new_id(NOW), json.dumps({"status": word}).encode()) for word in ("sent", "read") for _ in range(4)
     ]
-    strays += [Arrival(target_id=strays[0].target_id, raw=bytes([n]), headers={}, at=NOW) for n in range(6)]
+    strays += [arrival(strays[0].target_id, bytes([n])) for n in range(6)]
     verdicts = in_threads(database, shuffled(strays * 8, 7, 5), writers=8)
     assert len(verdicts) == 112
     stored = all_rows(database, Callback)

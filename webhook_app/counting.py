@@ -5,32 +5,39 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from .database import Database
-from .models import COUNT_KEY, COUNT_SUMS, Delta, Message, Tally
+from .models import COUNT_KEY, COUNT_SUMS, Delta, Tally, at_risk_iqd
+
+Key = tuple[Any, ...]
+Change = tuple[Mapping[str, Any] | None, Mapping[str, Any]]  # a message's columns before (None: new) and after
 
 _FOLD_AT_ONCE = 5_000
 _FOLD_EVERY = 500  # writers, on average
 
 
-@contextmanager
-def recounted(session: Session, message: Message, *, is_new: bool = False) -> Iterator[None]:
-    """Count `message` as it is after the block in place of what it was before; in the caller's transaction."""
-    before = None if is_new else count_of(message)
-    yield
-    after = count_of(message)
-    if before == after:
-        return
-    deltas = [after] if before is None else [before | {name: -before[name] for name in COUNT_SUMS}, after]
-    session.execute(insert(Delta), deltas)
+def append(connection: Connection, changes: Iterable[Change]) -> None:
+    """Count each message as it is now in place of what it was before; in the caller's transaction."""
+    if deltas := rows(changes):
+        connection.execute(insert(Delta), deltas)
+
+
+def rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """The deltas of these changes. What comes to nothing is left out: in a batch, many leave what others reach."""
+    sums: dict[Key, list[int]] = defaultdict(lambda: [0] * len(COUNT_SUMS))
+    for before, after in changes:
+        for counted, sign in ((before, -1), (after, 1)):
+            if counted is not None:
+                key, amounts = _count_of(counted)
+                sums[key] = [total + sign * amount for total, amount in zip(sums[key], amounts, strict=True)]
+    return [_row(key, amounts) for key, amounts in sums.items() if any(amounts)]
 
 
 def fold(database: Database) -> int:
@@ -63,22 +70,24 @@ def _add_to_tally(session: Session, sums: dict[tuple[Any, ...], list[int]], is_s
         set_={name: getattr(Tally, name) + getattr(upsert.excluded, name) for name in COUNT_SUMS},
     )
     # In the key's order: two folds that meet on the same rows wait for each other, they cannot deadlock.
-    session.execute(
-        upsert, [dict(zip((*COUNT_KEY, *COUNT_SUMS), (*key, *sums[key]), strict=True)) for key in sorted(sums)]
+    session.execute(upsert, [_row(key, sums[key]) for key in sorted(sums)])
+
+
+def _row(key: Key, amounts: Sequence[int]) -> dict[str, Any]:
+    return dict(zip((*COUNT_KEY, *COUNT_SUMS), (*key, *amounts), strict=True))
+
+
+def _count_of(message: Mapping[str, Any]) -> tuple[Key, tuple[int, ...]]:
+    """Where a message of these columns is counted (in the order of COUNT_KEY), and what it adds (COUNT_SUMS)."""
+    key = (
+        message["created_at"].replace(minute=0, second=0, microsecond=0),
+        str(message["status"]),
+        str(message["carrier"]),
+        message["channel"] or "",
+        message["sms_type"],
+        message["sender_id"] or "",
+        str(message["source_id"] or ""),
+        message["is_sample"],
     )
-
-
-def count_of(message: Message) -> dict[str, Any]:
-    return {
-        "hour": message.created_at.replace(minute=0, second=0, microsecond=0),
-        "status": message.status,
-        "carrier": message.carrier,
-        "channel": message.channel or "",
-        "sms_type": message.sms_type,
-        "sender_id": message.sender_id or "",
-        "source": str(message.source_id or ""),
-        "is_sample": message.is_sample,
-        "messages": 1,
-        "charged_iqd": message.charged_iqd or 0,
-        "at_risk_iqd": message.at_risk_iqd,
-    }
+    at_risk = at_risk_iqd(message["send_state"], message["estimate_iqd"], message["charged_iqd"])
+    return key, (1, message["charged_iqd"] or 0, at_risk)

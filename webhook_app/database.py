@@ -1,13 +1,22 @@
 """Engine and transactions for SQLite and PostgreSQL; the naming convention; the UTC type. No table and no query."""
 
+import contextlib
+import fcntl
+import os
+import secrets
 import sqlite3
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import DateTime, MetaData, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
@@ -21,6 +30,8 @@ except ImportError:  # no wheel for this platform
     pysqlite3 = None
 
 _BUSY_TIMEOUT_MS = 5_000  # callers of ours give up after 10 s
+# libpq's names. A server that went without a word is noticed within seconds.
+_POSTGRESQL = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
 _WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 
 
@@ -54,32 +65,49 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class StoreAway(Exception):
-    """The store does not answer, or is locked for too long: nothing was written."""
+    """The store does not answer, or is locked for too long: nothing was written, as far as is known."""
+
+
+class Crossed(StoreAway):
+    """Two transactions waited for each other, and this one was chosen to give way: worth trying again."""
 
 
 class Database:
     """One engine. Not to be carried over a fork: each process makes its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience_s: float | None = None) -> None:
+        """`patience_s`: how long one statement may take on PostgreSQL before the store counts as away."""
         self.is_sqlite = url.startswith("sqlite")
+        self.writer = secrets.token_hex(8)  # this process among those that write: rows of its own need no lock
+        self._turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         if self.is_sqlite:
-            _make_private(Path(make_url(url).database or ""))
+            path = Path(make_url(url).database or "")
+            _make_private(path)
+            self._turn = _Turn(path.with_name(f"{path.name}-turn"))
         driver: dict[str, Any] = (
             {"module": sqlite_module(), "connect_args": {"isolation_level": None, "check_same_thread": False}}
             if self.is_sqlite
-            else {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
+            else {"pool_pre_ping": True, "connect_args": _POSTGRESQL}
         )
         # hide_parameters: a statement that fails must not carry numbers and bodies into a log.
         self.engine = create_engine(url, hide_parameters=True, pool_size=8, max_overflow=32, **driver)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin)
+        else:
+            event.listen(self.engine, "do_connect", _Impatient.within(patience_s))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Read and write; committed at the end, rolled back on an error. On SQLite it holds the one write lock."""
-        with _naming_absence(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with _naming_absence(), self._turn(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """`transaction` without the ORM, for batches of rows."""
+        with _naming_absence(), self._turn(), self.engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -99,13 +127,74 @@ class Database:
             session.execute(text("SELECT 1"))
 
 
+class _Impatient(psycopg.Connection[Any]):
+    """A server that hangs, or a network that swallows, says nothing: who waits must give up by himself."""
+
+    patience_s: float | None = None
+
+    @classmethod
+    def within(cls, patience_s: float | None) -> Callable[..., Any]:
+        """What makes SQLAlchemy's connections."""
+        patient: type[_Impatient] = type(cls.__name__, (cls,), {"patience_s": patience_s})
+        return lambda _dialect, _record, arguments, options: patient.connect(*arguments, **options)
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, timeout or self.patience_s)
+        except psycopg.OperationalError:
+            if self.info.transaction_status is TransactionStatus.ACTIVE:  # it ran out of patience: the rest would
+                self.pgconn.finish()  # come later and be taken for another answer
+            raise
+
+
+class _Turn:
+    """Who writes to SQLite next, over threads and processes: a lock, and a file lock tried every half a millisecond.
+
+    SQLite's own waiting sleeps longer and longer, up to a tenth of a second: the unlucky starve.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = threading.Lock()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        give_up_at = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+        if not self._threads.acquire(timeout=_BUSY_TIMEOUT_MS / 1000):
+            raise StoreAway("locked")
+        try:
+            with self._open() as file:  # closing it lets go, and so does dying
+                while not _is_locked(file):
+                    if time.monotonic() > give_up_at:
+                        raise StoreAway("locked")
+                    time.sleep(0.0005)
+                yield
+        finally:
+            self._threads.release()
+
+    def _open(self) -> FileIO:
+        try:
+            return FileIO(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), "r+")
+        except OSError as error:
+            raise StoreAway(f"{self._path.name}: {error.strerror}") from None
+
+
+def _is_locked(file: FileIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def _naming_absence() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         # Without the cause: its text may hold an address, a user, or a row.
-        raise StoreAway(type(error).__name__) from None
+        is_crossed = isinstance(getattr(error, "orig", None), psycopg.errors.DeadlockDetected)
+        raise (Crossed if is_crossed else StoreAway)(type(error).__name__) from None
     except DatabaseError as error:
         if type(error) is not DatabaseError:  # an integrity error, say: the caller's own affair
             raise

@@ -1,16 +1,27 @@
-"""The one place where facts change a message's row: lock it, join, derive the headline, count the change."""
+"""The one place where facts change a message's row: hold it, join, derive the headline, count the change.
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
+One message at a time for whoever has more to change in it (`lock`, `add`, `merge`), many for a batch of callbacks
+(`hold`, `Held.tell`, `save`). What a row's columns are after a join is `columns_after` for both.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from . import counting, status
 from .models import Message
-from .status import Fact, Status
+from .status import Delivery, Fact, Status
+
+_FIRST_ASK = timedelta(minutes=1)
+_READ = """id created_at source_id is_sample carrier sms_type provider sender_id send_state sms_id status channel
+    track_at estimate_iqd charged_iqd delivery""".split()
+_WRITTEN = "delivery status closed channel reason settled_at last_fact_at charged_iqd sms_id track_at".split()
+_TABLE = cast(Table, Message.__table__)
 
 
 def lock(session: Session, message_id: UUID) -> Message | None:
@@ -21,34 +32,112 @@ def lock(session: Session, message_id: UUID) -> Message | None:
 
 def add(session: Session, message: Message) -> None:
     """Store a new message, its headline and its count."""
-    with counting.recounted(session, message, is_new=True):
-        derive(message, status.NOTHING)
-        session.add(message)
-        session.flush()
+    derive(message, status.NOTHING)
+    session.add(message)
+    session.flush()
+    counting.append(session.connection(), [(None, columns_of(message))])
 
 
 def merge(session: Session, message: Message, facts: Iterable[Fact] = (), **columns: Any) -> bool:
     """Join `facts` into a locked message and set `columns`; returns whether the facts told anything new."""
-    with counting.recounted(session, message):
-        for name, value in columns.items():
-            setattr(message, name, value)
-        known = status.from_json(message.delivery)
-        joined = known.join(status.fold(facts))
-        derive(message, joined)
-        session.flush()
+    before = columns_of(message)
+    known = status.from_json(message.delivery)
+    joined = known.join(status.fold(facts))
+    tells = tells_news(known, joined)
+    _set(message, columns)
+    got_sms_id = before["sms_id"] is None and message.sms_id is not None  # read off an answer that made no sense
+    derive(message, joined, is_news=tells or got_sms_id)
+    session.flush()
+    counting.append(session.connection(), [(before, columns_of(message))])
+    return tells
+
+
+def derive(message: Message, delivery: Delivery, *, is_news: bool = False) -> None:
+    """Write the join and what follows from it into the row."""
+    _set(message, columns_after(columns_of(message), delivery, is_news=is_news))
+
+
+@dataclass(kw_only=True)
+class Held:
+    """A locked message while a batch is merged into it."""
+
+    row: Mapping[str, Any]
+    is_new: bool = False
+    delivery: Delivery = field(init=False)
+    is_told: bool = field(init=False, default=False)  # some fact was joined
+    has_news: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.delivery = status.from_json(self.row["delivery"])
+
+    def tell(self, fact: Fact) -> bool:
+        """Join one fact; returns whether it told anything new."""
+        joined = self.delivery.join(status.of_fact(fact))
+        tells = tells_news(self.delivery, joined)
+        self.delivery, self.is_told, self.has_news = joined, True, self.has_news or tells
+        return tells
+
+
+def hold(connection: Connection, condition: ColumnElement[bool], order: Sequence[ColumnElement[Any]]) -> list[Held]:
+    """The messages that fulfil the condition, locked in this order until the transaction ends."""
+    columns = [_TABLE.c[name] for name in _READ]
+    found = connection.execute(select(*columns).where(condition).order_by(*order).with_for_update())
+    return [Held(row=dict(row._mapping)) for row in found]
+
+
+def save(connection: Connection, held: Iterable[Held]) -> None:
+    """Write what the held messages were told, and count it."""
+    rows, changes = [], []
+    for one in held:
+        if one.is_told or one.is_new:
+            after = columns_after(one.row, one.delivery, is_news=one.has_news)
+            rows.append({f"new_{name}": after[name] for name in _WRITTEN} | {"held_id": one.row["id"]})
+            changes.append((None if one.is_new else one.row, {**one.row, **after}))
+    if rows:
+        # An executemany: the driver sends all of them in one go.
+        connection.execute(_SAVE, rows)
+        counting.append(connection, changes)
+
+
+_SAVE = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("held_id"))
+    .values({name: bindparam(f"new_{name}") for name in _WRITTEN})
+)
+
+
+def columns_of(message: Message) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in _READ}
+
+
+def columns_after(row: Mapping[str, Any], delivery: Delivery, *, is_news: bool) -> dict[str, Any]:
+    """The join and what follows from it, as a row's columns."""
+    headline = status.headline(delivery, Status(row["send_state"]), row["provider"])
+    sms_id = min(delivery.sms_ids, default=row["sms_id"])
+    track_at = row["track_at"]
+    if headline.closed or sms_id is None:
+        track_at = None
+    elif track_at is None and is_news:
+        track_at = (delivery.last_at or row["created_at"]) + _FIRST_ASK  # in case nothing more is heard
+    return {
+        "delivery": status.to_json(delivery),
+        "status": headline.status,
+        "closed": headline.closed,
+        "channel": headline.channel,
+        "reason": headline.reason,
+        "settled_at": headline.at if headline.closed else None,
+        "last_fact_at": delivery.last_at,
+        "charged_iqd": delivery.charged_iqd,
+        "sms_id": sms_id,
+        "track_at": track_at,
+    }
+
+
+def tells_news(known: Delivery, joined: Delivery) -> bool:
+    """Whether the join knows more than when something was last heard."""
     return replace(joined, last_at=None) != replace(known, last_at=None)
 
 
-def derive(message: Message, delivery: status.Delivery) -> None:
-    """Write the join and what follows from it into the row."""
-    headline = status.headline(delivery, Status(message.send_state), message.provider)
-    message.delivery = status.to_json(delivery)
-    message.status = headline.status
-    message.closed = headline.closed
-    message.channel = headline.channel
-    message.reason = headline.reason
-    message.settled_at = headline.at if headline.closed else None
-    message.last_fact_at = delivery.last_at
-    message.charged_iqd = delivery.charged_iqd
-    if delivery.sms_ids:
-        message.sms_id = min(delivery.sms_ids)
+def _set(message: Message, columns: Mapping[str, Any]) -> None:
+    for name, value in columns.items():
+        setattr(message, name, value)

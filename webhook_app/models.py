@@ -104,9 +104,7 @@ class Message(Base):
 
     @property
     def at_risk_iqd(self) -> int:
-        """The estimate, while it is open whether this send was charged, also when it is known to have arrived."""
-        in_doubt = self.charged_iqd is None and self.send_state in (Status.SENDING, Status.UNCONFIRMED)
-        return (self.estimate_iqd or 0) if in_doubt else 0
+        return at_risk_iqd(self.send_state, self.estimate_iqd, self.charged_iqd)
 
     __table_args__ = (
         # NULLs are distinct: our own messages are found by id, and OTPIQ repeating an smsId must not lose a callback.
@@ -127,6 +125,12 @@ class Message(Base):
         Index(None, "phone_end", "id"),
         Index("ix_message_track_at", "track_at", sqlite_where=TO_BE_TRACKED, postgresql_where=TO_BE_TRACKED),
     )
+
+
+def at_risk_iqd(send_state: str, estimate_iqd: int | None, charged_iqd: int | None) -> int:
+    """The estimate, while it is open whether this send was charged, also when it is known to have arrived."""
+    in_doubt = charged_iqd is None and send_state in (Status.SENDING, Status.UNCONFIRMED)
+    return (estimate_iqd or 0) if in_doubt else 0
 
 
 class Exchange(Base):

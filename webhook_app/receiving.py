@@ -1,162 +1,299 @@
-"""A batch of authentic callbacks: parsed, matched to their messages, merged, stored raw, in one transaction.
+"""A batch of authentic callbacks: parsed, matched to their messages, merged, stored raw, counted, in one transaction.
 
-Whoever calls has checked the stamp. What comes in here is never dropped: what cannot be read is quarantined, what
-belongs to no message is an orphan, and both are stored like the rest.
+Whoever calls (the inbox) has checked the stamp. What comes in here is never dropped: what cannot be read is
+quarantined, what belongs to no message is an orphan, and both are stored like the rest.
+
+`receive` is the story from top to bottom. A batch costs the same few statements however many callbacks it holds.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
-from . import counting, merging, status
+from . import merging, status
 from .database import Database
 from .ids import new_id
-from .models import Callback, Message, Source
+from .merging import Held
+from .models import Callback, Intake, Message, Source, Spooled
 from .otpiq import Report, Unreadable, parse_report, without_codes
+from .phone import Carrier
 from .status import Status
+
+_MESSAGE, _CALLBACK, _INTAKE, _SPOOLED = (
+    cast(Table, model.__table__) for model in (Message, Callback, Intake, Spooled)
+)
+_PLACE_ORPHAN = (
+    update(_CALLBACK)
+    .where(_CALLBACK.c.target_id == bindparam("of_target"), _CALLBACK.c.digest == bindparam("of_digest"))
+    .values({name: bindparam(f"now_{name}") for name in ("verdict", "message_id", "changed")})
+)
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """An authentic callback as it came: the id in its URL, the raw body, the headers that may be kept, and when."""
+    """An authentic callback as it came."""
 
-    target_id: UUID
+    id: UUID  # its own: the same arrival is never stored twice, whatever way it takes
+    target_id: UUID  # in its URL: a message's or a source's
+    key: str  # the name of the master key its secret was made with
     raw: bytes
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # those that may be kept
     at: datetime
 
+
+@dataclass(frozen=True, kw_only=True)
+class SpoolPlace:
+    """Where in a spool file a batch ends."""
+
+    name: str
+    end_bytes: int
+
+
+@dataclass(kw_only=True)
+class _Read:
+    """An arrival, read, and what is found out about it on the way."""
+
+    arrival: Arrival
+    report: Report | None
+    note: str | None  # why it cannot be understood
+    body: bytes  # as it may be kept
+    digest: str
+    message: Held | None = None  # locked
+    stored: RowMapping | None = None  # the row of the same body, when that came before
+    verdict: str = ""  # accepted, orphan, quarantined; or repeat
+    changed: bool = False
+
     @property
-    def digest(self) -> str:
-        """What a repeat is known by; of what is kept, because a bare hash of a code gives the code away."""
-        return hashlib.sha256(without_codes(self.raw)).hexdigest()
+    def key(self) -> tuple[UUID, str]:
+        """What a repeat is known by."""
+        return self.arrival.target_id, self.digest
+
+    @property
+    def is_itself(self) -> bool:
+        """The very same arrival once more, by way of the spool: no repeat."""
+        return self.stored is not None and self.stored["id"] == self.arrival.id
+
+    @property
+    def is_found(self) -> bool:
+        """An orphan of old whose message is here by now."""
+        return self.stored is not None and self.stored["verdict"] == "orphan" and self.message is not None
 
 
-def receive(database: Database, batch: Sequence[Arrival]) -> list[str]:
-    """Store and merge; once durable, return each one's verdict: accepted, repeat, orphan or quarantined."""
-    read = [(arrival, *_read(arrival.raw)) for arrival in batch]
-    verdicts = {}
-    with database.transaction() as session:
-        for place in sorted(range(len(batch)), key=lambda place: _place_in_lock_order(*read[place])):
-            verdicts[place] = _receive_one(session, *read[place])
-    for place, (arrival, _report, note) in enumerate(read):
-        log.info("callback.received", target_id=str(arrival.target_id), verdict=verdicts[place], note=note)
-    counting.fold_now_and_then(database)
-    return [verdicts[place] for place in range(len(batch))]
+def receive(database: Database, batch: Sequence[Arrival], place: SpoolPlace | None = None) -> list[str]:
+    """Store and merge; once durable, return each one's verdict: accepted, repeat, orphan or quarantined.
+
+    With `place` the batch comes from a spool file, and is taken once, also when it is handed in twice.
+    """
+    if not batch:
+        return []
+    read = [_read(arrival) for arrival in batch]
+    with database.connection() as connection:
+        if place is not None and not _move_on(connection, place):
+            return ["repeat"] * len(read)
+        _find_messages(connection, read)
+        _find_stored(connection, read)
+        _judge(read)
+        merging.save(connection, {one.message.row["id"]: one.message for one in read if one.message}.values())
+        _store(connection, read)
+        _count(connection, database.writer, read)
+    _log(read)
+    return [one.verdict for one in read]
 
 
-def _place_in_lock_order(arrival: Arrival, report: Report | None, _note: str | None) -> tuple[UUID, str, str]:
-    """One order for all, down to a single message or orphan: two batches wait for each other, they cannot deadlock."""
-    return arrival.target_id, (report and report.sms_id) or "", arrival.digest
-
-
-def _receive_one(session: Session, arrival: Arrival, report: Report | None, note: str | None) -> str:
-    message = _find_message(session, arrival, report)
-    seen_as = _count_repeat(session, arrival)
-    if seen_as is not None and not (seen_as == "orphan" and message is not None):
-        return "repeat"
-    if report is not None and report.sms_id is None and _find_source(session, arrival.target_id) is not None:
-        note = "the body has no smsId"  # a source's message is known by it alone
-    changed = False
-    if message is not None and report is not None:
-        changed = merging.merge(session, message, [report.fact(arrival.at)])
-    verdict = "quarantined" if note else "accepted" if message is not None else "orphan"
-    _store(session, arrival, message, verdict, note, changed)
-    return verdict
-
-
-def _read(raw: bytes) -> tuple[Report | None, str | None]:
+def _read(arrival: Arrival) -> _Read:
+    body = without_codes(arrival.raw)
+    digest = hashlib.sha256(body).hexdigest()  # of what is kept: a bare hash of a code gives the code away
     try:
-        return parse_report(raw), None
+        report, note = parse_report(arrival.raw), None
     except Unreadable as why:
-        return None, str(why)
+        report, note = None, str(why)
+    return _Read(arrival=arrival, report=report, note=note, body=body, digest=digest)
 
 
-def _find_message(session: Session, arrival: Arrival, report: Report | None) -> Message | None:
-    """The message the URL names, locked; for a source's URL its message with the body's smsId, made if new."""
-    message = merging.lock(session, arrival.target_id)
-    if message is not None or report is None or report.sms_id is None:
-        return message
-    source = _find_source(session, arrival.target_id)
-    if source is None:
-        return None
-    return _find_of_source(session, source, report.sms_id) or _first_seen(session, source, report, arrival.at)
+def _find_messages(connection: Connection, read: Sequence[_Read]) -> None:
+    """Hold the message of each: the one its URL names, or the source's with the body's smsId, made if it is new.
+
+    First the URLs' own, then the sources', each in one order: two batches wait for each other, they cannot deadlock.
+    """
+    targets = {one.arrival.target_id for one in read}
+    held = merging.hold(connection, _MESSAGE.c.id.in_(sorted(targets)), [_MESSAGE.c.id])
+    own = {one.row["id"]: one for one in held}
+    for one in read:
+        one.message = own.get(one.arrival.target_id)
+    if strangers := targets - own.keys():
+        _find_messages_of_sources(connection, [one for one in read if one.arrival.target_id in strangers])
 
 
-def _find_of_source(session: Session, source: Source, sms_id: str | None) -> Message | None:
-    held = select(Message).where(Message.source_id == source.id, Message.sms_id == sms_id).with_for_update()
-    return session.scalars(held, execution_options={"populate_existing": True}).one_or_none()
+def _find_messages_of_sources(connection: Connection, read: Sequence[_Read]) -> None:
+    ids = sorted({one.arrival.target_id for one in read})
+    sources = {row.id: row for row in connection.execute(select(Source.id, Source.name).where(Source.id.in_(ids)))}
+    named: dict[tuple[UUID, str], _Read] = {}
+    for one in read:
+        if one.report is None or one.arrival.target_id not in sources:
+            continue
+        if one.report.sms_id is None:
+            one.note = "the body has no smsId"  # a source's message is known by it alone
+        else:
+            named.setdefault((one.arrival.target_id, one.report.sms_id), one)
+    if not named:
+        return
+    keys = sorted(named)
+    columns = _MESSAGE.c.source_id, _MESSAGE.c.sms_id
+    of_keys = tuple_(*columns).in_(keys)
+    # Made before any is locked: who holds an old one while he waits for another's new one could be waited for himself.
+    known = {tuple(row) for row in connection.execute(select(*columns).where(of_keys))}
+    made: set[UUID] = set()
+    if new := [_first_seen(named[key], sources[key[0]].name) for key in keys if key not in known]:
+        insert = _insert(connection, _MESSAGE).on_conflict_do_nothing().returning(_MESSAGE.c.id)
+        made.update(connection.execute(insert, new).scalars())
+    held = {
+        (message.row["source_id"], message.row["sms_id"]): message
+        for message in merging.hold(connection, of_keys, columns)
+    }
+    for message in held.values():
+        message.is_new = message.row["id"] in made
+    for one in read:
+        if one.report is not None and one.report.sms_id is not None:
+            one.message = held.get((one.arrival.target_id, one.report.sms_id))
 
 
-def _first_seen(session: Session, source: Source, report: Report, at: datetime) -> Message:
+def _first_seen(one: _Read, source_name: str) -> dict[str, Any]:
     """A message another program sent: made by its first callback; number and cost are OTPIQ's to tell."""
-    message = Message(
-        id=new_id(at),
-        created_at=at,
-        asked_by=f"source:{source.name}",
-        source_id=source.id,
-        is_sample=False,
-        carrier="other",
-        sms_type="unknown",
-        sender_id=report.sender_id,
-        send_state=Status.ACCEPTED,
-        sms_id=report.sms_id,
-        delivery=status.to_json(status.NOTHING),
+    assert one.report is not None
+    row = {
+        "id": new_id(one.arrival.at),
+        "created_at": one.arrival.at,
+        "asked_by": f"source:{source_name}",
+        "source_id": one.arrival.target_id,
+        "stamp_key": one.arrival.key,
+        "is_sample": False,
+        "carrier": Carrier.OTHER,
+        "sms_type": "unknown",
+        "provider": None,
+        "sender_id": one.report.sender_id,
+        "send_state": Status.ACCEPTED,
+        "sms_id": one.report.sms_id,
+        "track_at": None,
+    }
+    return row | merging.columns_after(row, status.NOTHING, is_news=False)
+
+
+def _find_stored(connection: Connection, read: Sequence[_Read]) -> None:
+    """Which of these bodies came before."""
+    columns = _CALLBACK.c.target_id, _CALLBACK.c.digest
+    looked_at = select(*columns, _CALLBACK.c.id, _CALLBACK.c.verdict, _CALLBACK.c.received_at)
+    found = connection.execute(looked_at.where(tuple_(*columns).in_(sorted({one.key for one in read}))))
+    stored = {(row.target_id, row.digest): row._mapping for row in found}
+    for one in read:
+        one.stored = stored.get(one.key)
+
+
+def _judge(read: Sequence[_Read]) -> None:
+    """Give each its verdict, and tell its message."""
+    seen: set[tuple[UUID, str]] = set()
+    for one in read:
+        if one.key in seen or (one.stored is not None and not one.is_found):
+            one.verdict = "repeat"
+            continue
+        seen.add(one.key)
+        if one.message is not None and one.report is not None:
+            at = one.stored["received_at"] if one.stored is not None else one.arrival.at
+            one.changed = one.message.tell(one.report.fact(at))
+        one.verdict = "quarantined" if one.note else "accepted" if one.message is not None else "orphan"
+
+
+def _store(connection: Connection, read: Sequence[_Read]) -> None:
+    """Insert what is new and count what came again, in one statement and one order: what belongs to no message has no
+    message's lock to wait for."""
+    times = Counter(one.key for one in read if not one.is_itself)
+    first = {one.key: one for one in reversed(read)}
+    if rows := [_row(first[key]) | {"repeats": times[key] - 1} for key in sorted(times)]:
+        upsert = _insert(connection, _CALLBACK)
+        upsert = upsert.on_conflict_do_update(
+            index_elements=["target_id", "digest"],
+            set_={"repeats": _CALLBACK.c.repeats + upsert.excluded.repeats + 1},
+        )
+        connection.execute(upsert, rows)
+    if found := [first[key] for key in sorted(times) if first[key].is_found]:
+        rows = [{"of_target": one.key[0], "of_digest": one.key[1]} | _now(_row(one)) for one in found]
+        connection.execute(_PLACE_ORPHAN, rows)
+
+
+def _now(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"now_{name}": value for name, value in row.items()}
+
+
+def _row(one: _Read) -> dict[str, Any]:
+    return {
+        "id": one.arrival.id,
+        "target_id": one.arrival.target_id,
+        "message_id": one.message.row["id"] if one.message else None,
+        "received_at": one.arrival.at,
+        "repeats": 0,
+        "digest": one.digest,
+        "body": one.body,
+        "headers": dict(one.arrival.headers),
+        "verdict": one.verdict if one.stored is None or one.is_found else one.stored["verdict"],
+        "note": one.note,
+        "changed": one.changed,
+    }
+
+
+def _count(connection: Connection, writer: str, read: Sequence[_Read]) -> None:
+    """What the door saw this minute; `late` is accepted, but told nothing new."""
+    fates = Counter(
+        (
+            one.arrival.at.replace(second=0, microsecond=0),
+            "late" if one.verdict == "accepted" and not one.changed else one.verdict,
+        )
+        for one in read
     )
-    try:
-        with session.begin_nested():
-            merging.add(session, message)
-    except IntegrityError:
-        # Two first callbacks at once: the insert waited for the other's.
-        found = _find_of_source(session, source, report.sms_id)
-        assert found is not None, "what stood in the way of the insert"
-        return found
-    return message
-
-
-def _find_source(session: Session, source_id: UUID) -> Source | None:
-    return session.get(Source, source_id)
-
-
-def _count_repeat(session: Session, arrival: Arrival) -> str | None:
-    """The verdict on the same body when it came before; None for a first time."""
-    repeated = (
-        update(Callback)
-        .where(Callback.target_id == arrival.target_id, Callback.digest == arrival.digest)
-        .values(repeats=Callback.repeats + 1)
-        .returning(Callback.verdict)
+    row = _insert(connection, _INTAKE)
+    connection.execute(
+        row.on_conflict_do_update(
+            index_elements=["minute", "what", "writer"],
+            set_={"callbacks": _INTAKE.c.callbacks + row.excluded.callbacks},
+        ),
+        [
+            {"minute": minute, "what": what, "writer": writer, "callbacks": n}
+            for (minute, what), n in sorted(fates.items())
+        ],
     )
-    return session.execute(repeated).scalar_one_or_none()
 
 
-def _store(
-    session: Session, arrival: Arrival, message: Message | None, verdict: str, note: str | None, changed: bool
-) -> None:
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    row = (sqlite_insert if is_sqlite else postgresql_insert)(Callback).values(
-        id=new_id(arrival.at),
-        target_id=arrival.target_id,
-        message_id=message.id if message else None,
-        received_at=arrival.at,
-        repeats=0,
-        digest=arrival.digest,
-        body=without_codes(arrival.raw),
-        headers=dict(arrival.headers),
-        verdict=verdict,
-        note=note,
-        changed=changed,
+def _move_on(connection: Connection, place: SpoolPlace) -> bool:
+    """Note how far the spool file is taken, in the same transaction; False when it was taken so far before."""
+    row = _insert(connection, _SPOOLED).values(name=place.name, taken_bytes=place.end_bytes)
+    moved = connection.execute(
+        row.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"taken_bytes": row.excluded.taken_bytes},
+            where=_SPOOLED.c.taken_bytes < row.excluded.taken_bytes,
+        ).returning(_SPOOLED.c.name)
     )
-    # An orphan holds no message's lock, so the same one twice at once meets here, as does one that has its message now.
-    placed = {"verdict": verdict, "message_id": row.excluded.message_id, "changed": changed}
-    already = {"repeats": Callback.repeats + 1} if message is None else placed
-    session.execute(row.on_conflict_do_update(index_elements=["target_id", "digest"], set_=already))
+    return moved.first() is not None
+
+
+def _log(read: Sequence[_Read]) -> None:
+    """A line a batch, not a callback: each callback is in the store, with its time. What has no place is named."""
+    log.info("callbacks.stored", **Counter(one.verdict for one in read))
+    for one in read:
+        if one.verdict in ("orphan", "quarantined"):
+            target_id = str(one.arrival.target_id)
+            log.warning("callback.unplaced", target_id=target_id, verdict=one.verdict, note=one.note)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that may say ON CONFLICT, in the store's own dialect."""
+    return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -15,8 +16,9 @@ from sqlalchemy import Table, insert
 from . import counting, merging, status
 from .database import Base, Database
 from .ids import new_id
-from .models import Callback, Delta, Exchange, Message
+from .models import Callback, Delta, Exchange, Intake, Message
 from .phone import Carrier, carrier_of
+from .refusals import Cause
 from .simulator.account import price_iqd
 from .simulator.plots import Channel, Event, EventStatus, Rates, plot, random_phone
 from .stamp import Stamper
@@ -29,6 +31,13 @@ _BAD_HOUR_AGO = 3  # when Korek refused almost everything, and shops tried again
 _BAD_HOUR_WEIGHT = 60
 _WEEKEND = (4, 5)  # Friday and Saturday
 _CUSTOM = {"senderId": "MyShop", "customMessage": "طلبك في الطريق إليك"}
+_REPEATED, _LATE = 0.03, 0.02  # shares of what OTPIQ reports twice, and out of order
+# Somebody tried a source's URL by hand: how many minutes ago, how often, what was refused and why.
+_REFUSED = (
+    (Cause.NO_SECRET, 47, 2, {"from": "203.0.113.24", "User-Agent": "curl/8.5.0"}),
+    (Cause.WRONG_SECRET, 41, 5, {"from": "203.0.113.24", "User-Agent": "curl/8.5.0", "secret": "test… (8 characters)"}),
+    (Cause.WRONG_SECRET, 38, 3, {"from": "203.0.113.24", "User-Agent": "shop/2.1", "secret": "Kf3_… (42 characters)"}),
+)
 _PROVIDERS = {"auto": 45, "whatsapp-sms": 30, "sms": 20, "telegram-sms": 5}
 
 
@@ -44,12 +53,16 @@ def fill(database: Database, stamper: Stamper, count: int, zone: ZoneInfo, now: 
     rng = random.Random(seed)  # noqa: S311 - the same history each time
     moments = sorted(_moments(rng, count, zone, now))
     stories = [_story(rng, stamper, at, now) for at in moments]
+    callbacks = [row for story in stories for row in story.callbacks]
+    if stories:
+        callbacks += _unplaced(stories[-1].message.id, now)
     with database.transaction() as session:
         for model, rows in (
             (Message, [_columns(story.message) for story in stories]),
             (Exchange, [story.exchange for story in stories]),
-            (Callback, [row for story in stories for row in story.callbacks]),
-            (Delta, [counting.count_of(story.message) for story in stories]),
+            (Callback, callbacks),
+            (Intake, _intake(callbacks, now) if callbacks else []),
+            (Delta, counting.rows((None, merging.columns_of(story.message)) for story in stories)),
         ):
             if rows:
                 session.execute(insert(cast(Table, model.__table__)), rows)  # the table, not the model: one executemany
@@ -82,16 +95,26 @@ def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime) ->
     answered_at = at + timedelta(seconds=rng.uniform(0.15, 0.6))
     facts = [Fact(at=answered_at, sms_id=sms_id, cost_iqd=cost_iqd)]
     callbacks = []
-    for event in events:
+    for event, is_late in _told(rng, events):
         received_at = answered_at + timedelta(seconds=event.after_s)
         if received_at > now:
             break
         facts.append(_fact(event, received_at, sms_id))
-        callbacks.append(_callback(message_id, sms_id, event, received_at))
+        repeats = int(rng.random() < _REPEATED)
+        callbacks.append(_callback(message_id, sms_id, event, received_at) | {"repeats": repeats})
+        if is_late:
+            callbacks[-1] |= {"changed": False} | _body(_words(sms_id, event) | {"senderId": "OTPIQ"})
     message = _message(message_id, at, phone, sms_type, provider, stamper.issue(message_id).url)
     message.estimate_iqd = cost_iqd
     merging.derive(message, status.fold(facts))
     return _Story(message=message, exchange=_answer(message_id, sms_id, cost_iqd, answered_at), callbacks=callbacks)
+
+
+def _told(rng: random.Random, events: Sequence[Event]) -> Iterator[tuple[Event, bool]]:
+    """What OTPIQ reports; now and then the first report again in other words, which is late."""
+    yield from ((event, False) for event in events)
+    if events and rng.random() < _LATE:
+        yield replace(events[0], after_s=events[-1].after_s + 20), True
 
 
 def _message(message_id: UUID, at: datetime, phone: str, sms_type: str, provider: str, webhook_url: str) -> Message:
@@ -169,7 +192,22 @@ def _fact(event: Event, at: datetime, sms_id: str) -> Fact:
 
 
 def _callback(message_id: UUID, sms_id: str, event: Event, at: datetime) -> dict[str, Any]:
-    body = {
+    return {
+        "id": new_id(at),
+        "target_id": message_id,
+        "message_id": message_id,
+        "received_at": at,
+        "repeats": 0,
+        "headers": {"Content-Type": "application/json"},
+        "verdict": "accepted",
+        "note": None,
+        "changed": True,
+        **_body(_words(sms_id, event)),
+    }
+
+
+def _words(sms_id: str, event: Event) -> dict[str, Any]:
+    return {
         "smsId": sms_id,
         "deliveryReportType": "all",
         "isFinal": event.is_final,
@@ -177,19 +215,41 @@ def _callback(message_id: UUID, sms_id: str, event: Event, at: datetime) -> dict
         "status": event.status,
         **({"reason": event.reason} if event.reason else {}),
     }
-    raw = json.dumps(body).encode()
-    return {
-        "id": new_id(at),
-        "target_id": message_id,
-        "message_id": message_id,
-        "received_at": at,
-        "repeats": 0,
-        "digest": hashlib.sha256(raw).hexdigest(),
-        "body": raw,
-        "headers": {"Content-Type": "application/json"},
-        "verdict": "accepted",
-        "changed": True,
-    }
+
+
+def _body(words: dict[str, Any]) -> dict[str, Any]:
+    raw = json.dumps(words).encode()
+    return {"body": raw, "digest": hashlib.sha256(raw).hexdigest()}
+
+
+def _unplaced(message_id: UUID, now: datetime) -> list[dict[str, Any]]:
+    """A callback that could not be understood, and one whose message is not here."""
+    event = Event(after_s=0, channel=Channel.SMS, status=EventStatus.DELIVERED, is_final=True)
+    odd = _callback(message_id, "sms-odd", event, now - timedelta(minutes=52))
+    odd |= {"verdict": "quarantined", "note": "the body has no status", "changed": False}
+    orphan = _callback(new_id(now - timedelta(days=40)), "sms-old", event, now - timedelta(minutes=26))
+    orphan |= {"verdict": "orphan", "message_id": None, "changed": False}
+    return [odd | _body({"smsId": "sms-odd", "channel": "sms", "delivered": True}), orphan]
+
+
+def _intake(callbacks: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """The last day at the callbacks' door by the minute, a few refusals among it."""
+    counts: Counter[tuple[datetime, str]] = Counter()
+    for row in callbacks:
+        if row["received_at"] > now - timedelta(days=1):
+            minute = row["received_at"].replace(second=0, microsecond=0)
+            is_late = row["verdict"] == "accepted" and not row["changed"]
+            counts[minute, "late" if is_late else row["verdict"]] += 1
+            counts[minute, "repeat"] += row["repeats"]
+    rows: list[tuple[datetime, str, int, dict[str, str]]]
+    rows = [(minute, what, number, {}) for (minute, what), number in counts.items() if number]
+    this_minute = now.replace(second=0, microsecond=0)
+    rows += [(this_minute - timedelta(minutes=ago), str(cause), n, sample) for cause, ago, n, sample in _REFUSED]
+    writer = new_id(now).hex[-16:]
+    return [
+        {"minute": minute, "what": what, "writer": writer, "callbacks": number, "sample": sample}
+        for minute, what, number, sample in rows
+    ]
 
 
 def _columns(row: Base) -> dict[str, Any]:

@@ -222,6 +222,7 @@ def _queue(session: Session, stamper: Stamper, request: SendRequest, asked: Aske
         once_key=asked.once_key,
         request_digest=stamper.fingerprint(asked.body) if asked.once_key else None,
         estimate_iqd=asked.estimate_iqd,
+        stamp_key=stamper.key_names[0],
         send_state=Status.QUEUED,
         delivery=status.to_json(status.NOTHING),
     )

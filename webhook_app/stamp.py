@@ -32,6 +32,8 @@ class Stamper:
             Signer(key, salt="wasl.callback", key_derivation="hmac", digest_method=hashlib.sha256)
             for key in secret_keys
         ]
+        # Told apart without giving anything away: what a message or a source was stamped with (wasl doctor).
+        self.key_names = tuple(hmac.digest(key.encode(), b"wasl.key_name", "sha256").hex()[:8] for key in secret_keys)
         self._digest_keys = [hmac.digest(key.encode(), b"wasl.fingerprint", "sha256") for key in secret_keys]
 
     def issue(self, target_id: UUID) -> Stamp:
@@ -40,11 +42,13 @@ class Stamper:
             url=f"{self._callback_url}{target_id}", secret=self._signers[0].get_signature(str(target_id)).decode()
         )
 
-    def check(self, target_id: str, secret: bytes) -> bool:
-        """Whether `secret` is, byte for byte, the one of the id as it stands in the URL; no I/O, never raises."""
+    def check(self, target_id: str, secret: bytes) -> str | None:
+        """The name of the key whose secret this is, byte for byte, for the id as it stands in the URL; no I/O, never
+        raises."""
         value = target_id.encode(errors="replace")
         # Every key is tried, found or not, so that the time tells nothing.
-        return any([hmac.compare_digest(signer.get_signature(value), secret) for signer in self._signers])
+        fits = [hmac.compare_digest(signer.get_signature(value), secret) for signer in self._signers]
+        return next((name for name, fit in zip(self.key_names, fits, strict=True) if fit), None)
 
     def fingerprint(self, document: bytes) -> str:
         """A digest to recognise a repeated request by. Keyed: a bare hash of a body would give a 6-digit code away."""

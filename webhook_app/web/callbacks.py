@@ -5,6 +5,7 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, jsonify, request
 
 from .. import receiving
+from ..ids import new_id
 from ..receiving import Arrival
 from ..stamp import verify_signature
 from .access import open_to_all
@@ -22,12 +23,14 @@ def receive(target_id: str) -> Response:
     """OTPIQ (and whoever has the id's secret) may call. 200 once stored, whatever it says; 401 not authentic; 413 over
     64 KiB; 503 when the store is away, to be sent again."""
     secret = request.headers.get(SECRET_HEADER, "").encode("latin-1", errors="replace")
-    if not wasl().stamper.check(target_id, secret):
+    key = wasl().stamper.check(target_id, secret)
+    if key is None:
         abort(401)
     raw = whole_body()
     if not _signature_fits(secret, raw):
         abort(401)
-    arrival = Arrival(target_id=UUID(target_id), raw=raw, headers=_headers_to_keep(), at=now())
+    at = now()
+    arrival = Arrival(id=new_id(at), target_id=UUID(target_id), key=key, raw=raw, headers=_headers_to_keep(), at=at)
     (verdict,) = receiving.receive(wasl().database, [arrival])
     return jsonify(status="ok", verdict=verdict)
 
