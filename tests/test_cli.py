@@ -78,7 +78,7 @@ def test_help_says_in_a_sentence_what_each_command_does(wasl: Shell, path: tuple
 def test_the_commands_are_the_promised_ones() -> None:
     promised = ["demo", "serve", "simulate", "send", "messages", "message", "doctor", "source", "user", "key", "db"]
     promised += ["source add", "source list", "user add", "user list", "user password"]
-    promised += ["key add", "key list", "key revoke", "db upgrade", "db current"]
+    promised += ["key add", "key list", "key revoke", "db upgrade", "db current", "db recount", "worker", "replay"]
     assert {" ".join(path) for path in every_command()} == set(promised)
 
 

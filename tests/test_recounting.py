@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -151,12 +152,9 @@ def test_a_recount_waits_for_no_writer_and_no_writer_for_it(database: Database) 
 
 
 def in_threads(*work: Callable[[], object]) -> None:
-    threads = [threading.Thread(target=each) for each in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
+    with ThreadPoolExecutor(len(work)) as pool:
+        for done in [pool.submit(each) for each in work]:
+            done.result(60)
 
 
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # the command ends with its process

@@ -135,10 +135,10 @@ def _last_signs(session: Session, stamped: ColumnElement[bool]) -> Sequence[date
 
 
 def _key_by_source(session: Session) -> dict[str, str | None]:
-    """The key that the newest callback of a new message was stamped with: the one its program uses."""
+    """The key that the newest message's first callback was stamped with, if it is known: the one the program uses."""
     newest = select(Message.stamp_key).where(Message.source_id == Source.id).order_by(Message.id.desc()).limit(1)
     rows = session.execute(select(Source.name, newest.scalar_subquery()).order_by(Source.name))
-    return dict(rows.all())
+    return {name: key or None for name, key in rows}
 
 
 def _span(span: timedelta) -> str:

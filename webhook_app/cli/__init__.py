@@ -8,7 +8,7 @@ from .. import accounts as people
 from .. import serving, settings
 from ..database import StoreAway
 from ..naming import BadName
-from . import accounts, messages, running
+from . import accounts, messages, running, upkeep
 
 
 class _Commands(click.Group):
@@ -51,6 +51,7 @@ for command in (
     accounts.user,
     accounts.key,
     running.db,
+    upkeep.replay,
     running.doctor_command,
 ):
     main.add_command(command)
