@@ -50,7 +50,8 @@ def serving(
     program = ["webhook_app", "serve", "--port"] if kind == "wasl" else ["tests.benchmarks.serve", kind, "--port"]
     count = ["--workers", str(workers)] if workers else []
     (folder / name).mkdir()
-    with (folder / name / "log").open("wb") as log:
+    said = folder / name / "log"
+    with said.open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", *program, str(port), *count],
             env={
@@ -66,7 +67,11 @@ def serving(
             start_new_session=True,
         )
     try:
-        wait_until_ready(server, port)
+        try:
+            wait_until_ready(server, port)
+        except AssertionError as error:
+            error.add_note(said.read_text()[-2_000:])
+            raise
         yield Processes(leader=server.pid), port
     finally:
         for member in group_of(server.pid):
