@@ -66,7 +66,7 @@ class Contender:
     def meet(self, requests: Sequence[bytes], folder: Path, seconds: int) -> Round:
         """Take the next requests in for so long. The floor, which remembers nothing, may get the same ones again."""
         server_s, store_s, syncs = self._spent()
-        answers = load.fire(self.port, requests[self.used :], folder, seconds)
+        answers = load.fire(self.port, requests[self.used :], folder, seconds, once=bool(self.entry.store))
         server_after_s, store_after_s, syncs_after = self._spent()
         time.sleep(_SETTLE_S)
         self.used += answers.used if self.entry.store else 0

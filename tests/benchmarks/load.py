@@ -27,8 +27,8 @@ class LoadFailed(Exception):
     """Some answer was no 200, or there were too few requests for that long."""
 
 
-def fire(port: int, requests: Sequence[bytes], folder: Path, seconds: int) -> Answers:
-    """Send `requests` from the first on for so long. Raises LoadFailed."""
+def fire(port: int, requests: Sequence[bytes], folder: Path, seconds: int, *, once: bool) -> Answers:
+    """Send `requests` from the first on for so long, each `once` or the last again and again. Raises LoadFailed."""
     for thread in range(_THREADS):
         with (folder / f"requests.{thread + 1}").open("wb") as file:
             file.writelines(b"%6d%s" % (len(request), request) for request in requests[thread::_THREADS])
@@ -42,6 +42,6 @@ def fire(port: int, requests: Sequence[bytes], folder: Path, seconds: int) -> An
     answers = Answers(**seen, used=used)
     if answers.errors or not answers.answered:
         raise LoadFailed(f"{answers.errors} errors beside {answers.answered} answers:\n{output}")
-    if used > len(requests) - _THREADS:
+    if once and used > len(requests) - _THREADS:
         raise LoadFailed(f"{len(requests)} requests were too few for {seconds} s")
     return answers

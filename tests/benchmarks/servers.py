@@ -49,7 +49,7 @@ def serving(
     port = free_port()
     program = ["webhook_app", "serve", "--port"] if kind == "wasl" else ["tests.benchmarks.serve", kind, "--port"]
     count = ["--workers", str(workers)] if workers else []
-    (folder / name).mkdir()
+    (folder / name).mkdir(exist_ok=True)
     said = folder / name / "log"
     with said.open("wb") as log:
         server = subprocess.Popen(
