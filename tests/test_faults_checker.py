@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, text, update
 from webhook_app import counting, receiving, status
 from webhook_app.database import Database
 from webhook_app.ids import new_id
-from webhook_app.models import Callback, Message, Tally
+from webhook_app.models import Callback, Intake, Message, Tally
 
 from .faults import load
 from .faults.checker import Pair, check
@@ -158,6 +158,13 @@ def test_a_tally_that_is_off_by_one_is_found(database: Database, posted: Posts, 
     place = one(database, Tally).id
     execute(database, update(Tally).where(Tally.id == place).values({name: getattr(Tally, name) + 1}))
     with pytest.raises(AssertionError, match="counts that are not a recount"):
+        check(database, posted, posted)
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_an_intake_that_is_off_by_one_is_found(database: Database, posted: Posts, more: int) -> None:
+    execute(database, update(Intake).where(Intake.what == "orphan").values(callbacks=Intake.callbacks + more))
+    with pytest.raises(AssertionError, match="an intake that was miscounted"):
         check(database, posted, posted)
 
 

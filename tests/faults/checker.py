@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app import status
 from webhook_app.database import Database
-from webhook_app.models import COUNT_KEY, COUNT_SUMS, Callback, Delta, Exchange, Message, Tally
+from webhook_app.models import COUNT_KEY, COUNT_SUMS, Callback, Delta, Exchange, Intake, Message, Tally
 from webhook_app.otpiq import parse_report
 from webhook_app.simulator.ledger import Entry
 from webhook_app.status import Fact, Status
@@ -27,6 +27,7 @@ from webhook_app.status import Fact, Status
 from ..rows import may_be_charged
 
 Pair = tuple[UUID, str]  # a callback: the id in its URL, and the SHA-256 of its body as kept
+_STORED = ("accepted", "late", "repeat", "orphan", "quarantined")  # what `intake` calls those that were let in
 _AT_ONCE = 5_000
 _SHOWN = 20
 
@@ -71,6 +72,7 @@ def check(
         wrong = chain(
             _wrong_file(session) if database.is_sqlite else (),
             _wrong_callbacks(session, attempted, acknowledged, seen),
+            _wrong_intake(session, seen),
             _wrong_messages(session, seen),
             _wrong_counts(session, seen),
             _wrong_sends(session, sends),
@@ -123,6 +125,14 @@ def _wrong_callbacks(
     if found < len(acknowledged):
         stored = {tuple(row) for row in session.execute(select(Callback.target_id, Callback.digest))}
         yield from (("acknowledged, but not stored", pair) for pair in acknowledged if pair not in stored)
+
+
+def _wrong_intake(session: Session, seen: _Seen) -> Iterator[tuple[str, object]]:
+    """What the door counted by the minute beside what is stored."""
+    let_in = select(func.sum(Intake.callbacks)).where(Intake.what.in_(_STORED))
+    counted, due = int(session.scalar(let_in) or 0), seen.callbacks + seen.repeats
+    if counted != due:
+        yield "an intake that was miscounted", f"{counted}, but {due} are stored"
 
 
 def _wrong_messages(session: Session, seen: _Seen) -> Iterator[tuple[str, object]]:

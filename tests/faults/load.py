@@ -33,6 +33,7 @@ from ..conftest import SECRET_KEY
 from .checker import Pair
 
 PATIENCE_S = 10.0  # what OTPIQ gives a receiver
+_PAUSE_S = 0.1  # before the same is posted again
 _GIVE_UP_S = 60.0  # a callback that is not answered for so long, however often it is posted, ends the run
 _STAMPER = Stamper((SECRET_KEY,), "http://127.0.0.1")
 _STORIES: Sequence[Sequence[tuple[str, str, bool]]] = (
@@ -211,7 +212,7 @@ class _Caller:
             request, pair = posted.request(fresh=self.fresh), posted.pair
             while not await self._try(line, request, pair, since_s) and self.again:
                 assert time.monotonic() - since_s < _GIVE_UP_S, f"no 2xx for {_GIVE_UP_S:.0f} s"
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(_PAUSE_S)
         line.close()
 
     async def _try(self, line: "_Line", request: bytes, pair: Pair, since_s: float) -> bool:
