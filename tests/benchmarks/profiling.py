@@ -12,7 +12,8 @@ from . import traffic
 from .contenders import Contender, Entry, Round, started
 
 _SAMPLES_A_SECOND = 200
-_SHOWN = 25
+_SHOWN = 20
+_STARTERS = ("webhook_app/__main__", "webhook_app/cli/", "webhook_app/serving", "tests/benchmarks/serve.")
 
 
 def profile(folder: Path, stores: Sequence[str], seconds: int) -> None:
@@ -52,9 +53,14 @@ def _print(contender: Contender, alone: Round, stacks: Counter[str], watched: Ro
     print(
         f"\n{contender.entry.name}: {alone.a_second:.0f} a second, {alone.cpu_us:.0f} us of CPU a callback "
         f"(watched: {watched.a_second:.0f} and {watched.cpu_us:.0f}), PostgreSQL's {alone.store_cpu_us:.0f}; "
-        f"the interpreter is held for {held_us:.0f}"
+        f"the interpreter is held for {held_us:.0f}, by the clock"
     )
-    for title, name_of in (("by our function or the library that calls it", _caller), ("by innermost package", _inner)):
+    views = (
+        ("by our file, or the library it is in where no code of ours runs", lambda stack: _caller(stack)[0]),
+        ("by our function", lambda stack: " ".join(_caller(stack))),
+        ("by innermost package", _innermost),
+    )
+    for title, name_of in views:
         spent: Counter[str] = Counter()
         for stack, count in stacks.items():
             spent[name_of(stack.split(";"))] += count
@@ -63,17 +69,21 @@ def _print(contender: Contender, alone: Round, stacks: Counter[str], watched: Ro
             print(f"{count / stacks.total() * held_us:>6.1f}  {name}")
 
 
-def _caller(stack: Sequence[str]) -> str:
-    """The innermost function of our own, and else the innermost of the web's libraries."""
+def _caller(stack: Sequence[str]) -> tuple[str, str]:
+    """File and function of the innermost frame of our own, and else of the web's libraries."""
+    frames = [_file_and_function(frame) for frame in stack]
     for ours in (("webhook_app/", "tests/"), ("flask/", "werkzeug/", "gunicorn/")):
-        for frame in reversed(stack):
-            function, _space, place = frame.rpartition(" (")
-            path = place.rpartition(":")[0]
-            if path.startswith(ours):
-                return f"{path} {function}"
-    return _inner(stack)
+        for file, function in reversed(frames):
+            if file.startswith(ours) and not file.startswith(_STARTERS)  # under these, gunicorn's loop runs:
+                return file, function
+    return _innermost(stack), ""
 
 
-def _inner(stack: Sequence[str]) -> str:
-    place = stack[-1].rpartition(" (")[2]
-    return place.partition("/")[0] if "/" in place else place.rpartition(":")[0]
+def _innermost(stack: Sequence[str]) -> str:
+    return _file_and_function(stack[-1])[0].partition("/")[0]
+
+
+def _file_and_function(frame: str) -> tuple[str, str]:
+    """py-spy writes `function (folder/file.py:line)`."""
+    function, _space, place = frame.rpartition(" (")
+    return place.rpartition(":")[0], function
