@@ -13,6 +13,7 @@ from .contenders import Contender, Entry, Round, started
 
 _SAMPLES_A_SECOND = 200
 _SHOWN = 20
+# What stands below gunicorn's own loop.
 _STARTERS = ("webhook_app/__main__", "webhook_app/cli/", "webhook_app/serving", "tests/benchmarks/serve.")
 
 
@@ -74,7 +75,7 @@ def _caller(stack: Sequence[str]) -> tuple[str, str]:
     frames = [_file_and_function(frame) for frame in stack]
     for ours in (("webhook_app/", "tests/"), ("flask/", "werkzeug/", "gunicorn/")):
         for file, function in reversed(frames):
-            if file.startswith(ours) and not file.startswith(_STARTERS)  # under these, gunicorn's loop runs:
+            if file.startswith(ours) and not file.startswith(_STARTERS):
                 return file, function
     return _innermost(stack), ""
 
