@@ -4,18 +4,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, union_all
+from sqlalchemy import ColumnElement, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from . import schema
 from .database import Database, has_wal_reset_bug, sqlite_module
-from .figures.messages import COUNT_CAP, NO_REPORT_AFTER
+from .figures.messages import COUNT_CAP
+from .ids import first_id
 from .models import Message, Moment, Source
 from .otpiq import Otpiq, OtpiqError
 from .settings import Settings
 from .status import OUTCOMES
 
 _BEAT_WITHIN = timedelta(minutes=1)
+_WAITED_FOR = timedelta(days=7)  # long after a message became "no report"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,43 +97,37 @@ def _keys(database: Database, names: Sequence[str], now: datetime) -> Iterator[F
         }
         missing = _use(session, gone, [source for source, key in by_source.items() if key not in (*names, None)], now)
     for place, (name, use) in enumerate(uses.items(), start=2):
-        text = f"must stay: {use.text}" if use.needed else f"may go{use.text and f', though {use.text}'}"
+        text = f"must stay: {use}" if use else f"may go: nothing of the last {_WAITED_FOR.days} days needs it"
         yield Finding(level="ok", subject=f"master key {place} of {len(names)} ({name})", text=text)
-    if missing.needed:
-        text = f"callbacks are refused because a key was taken away: {missing.text}"
+    if missing:
+        text = f"callbacks are refused because a key was taken away: {missing}"
         yield Finding(level="warn", subject="master keys", text=text)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Use:
-    needed: bool
-    text: str
-
-
-def _use(session: Session, stamped: ColumnElement[bool], sources: Sequence[str], now: datetime) -> _Use:
-    heard_at = _last_signs(session, stamped)
-    expected = bool(heard_at) and now - max(heard_at) <= NO_REPORT_AFTER
+def _use(session: Session, stamped: ColumnElement[bool], sources: Sequence[str], now: datetime) -> str:
+    """Who needs the key that these messages are stamped with; empty: nobody."""
+    asked_at = _open_messages(session, stamped, now - _WAITED_FOR)
     told = []
-    if heard_at:
-        count = f"{COUNT_CAP - 1:,}+" if len(heard_at) >= COUNT_CAP else f"{len(heard_at):,}"
-        told.append(f"open messages stamped with it: {count}, last heard of {_span(now - max(heard_at))} ago")
+    if asked_at:
+        count = f"{COUNT_CAP - 1:,}+" if len(asked_at) >= COUNT_CAP else f"{len(asked_at):,}"
+        told.append(f"open messages stamped with it: {count}, the newest {_span(now - max(asked_at))} old")
     if sources:
         told.append(f"sources that use it: {', '.join(sources)}")
-    return _Use(needed=expected or bool(sources), text="; ".join(told))
+    return "; ".join(told)
 
 
-def _last_signs(session: Session, stamped: ColumnElement[bool]) -> Sequence[datetime]:
-    """When open messages of ours, so stamped, were last heard of; status by status, by its index, and capped."""
-    sign_at = func.coalesce(Message.last_fact_at, Message.created_at)
+def _open_messages(session: Session, stamped: ColumnElement[bool], since: datetime) -> Sequence[datetime]:
+    """When open messages of ours, so stamped, were asked for; looked up status by status, by its index, and capped."""
     looked_up = [
-        select(sign_at.label("at"))
-        .where(Message.status == status, Message.closed.is_(False), Message.source_id.is_(None), stamped)
+        select(Message.created_at)
+        .where(Message.status == status, Message.id >= first_id(since))
+        .where(Message.closed.is_(False), Message.source_id.is_(None), stamped)
         .order_by(Message.id.desc())
         .limit(COUNT_CAP)
         .subquery()
         for status in OUTCOMES["waiting"]
     ]
-    return session.scalars(union_all(*(select(found.c.at) for found in looked_up))).all()
+    return session.scalars(union_all(*(select(found.c.created_at) for found in looked_up))).all()
 
 
 def _key_by_source(session: Session) -> dict[str, str | None]:
