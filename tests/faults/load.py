@@ -21,7 +21,7 @@ from itertools import count as count_up
 from typing import Any
 from uuid import UUID
 
-from webhook_app import merging, sources, status
+from webhook_app import counting, merging, sources, status
 from webhook_app.database import Database
 from webhook_app.ids import new_id
 from webhook_app.models import Message
@@ -103,25 +103,34 @@ def prepare(database: Database, callbacks: int) -> Cast:
     wanted = int(callbacks / _FACTS_A_STORY) + 1
     made: list[UUID] = []
     while len(made) < wanted:
-        with database.transaction() as session:
-            for _ in range(min(1_000, wanted - len(made))):
-                message = Message(
-                    id=new_id(now),
-                    created_at=now,
-                    asked_by="key:load",
-                    is_sample=False,
-                    phone="9647701234567",
-                    phone_end="4567",
-                    carrier="asiacell",
-                    sms_type="verification",
-                    provider="auto",
-                    send_state=Status.ACCEPTED,
-                    delivery=status.to_json(status.NOTHING),
-                )
-                merging.add(session, message)
-                made.append(message.id)
-    named = [sources.add(database, name, now).id for name in ("the shop", "the clinic")]
-    return Cast(messages=made, sources=named)
+        made += _sent(database, now, min(5_000, wanted - len(made)))
+    return Cast(messages=made, sources=[sources.add(database, name, now).id for name in ("the shop", "the clinic")])
+
+
+def _sent(database: Database, now: datetime, number: int) -> list[UUID]:
+    """`merging.add`, for many at once."""
+    messages = [
+        Message(
+            id=new_id(now),
+            created_at=now,
+            asked_by="key:load",
+            is_sample=False,
+            phone="9647701234567",
+            phone_end="4567",
+            carrier="asiacell",
+            sms_type="verification",
+            provider="auto",
+            send_state=Status.ACCEPTED,
+        )
+        for _ in range(number)
+    ]
+    with database.transaction() as session:
+        for message in messages:
+            merging.derive(message, status.NOTHING)
+        session.add_all(messages)
+        session.flush()
+        counting.append(session.connection(), [(None, merging.columns_of(message)) for message in messages])
+    return [message.id for message in messages]
 
 
 def traffic(cast: Cast, callbacks: int, seed: int = 1) -> Iterator[Posted]:
