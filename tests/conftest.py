@@ -118,6 +118,7 @@ def close(app: Flask) -> None:
     for thread in threading.enumerate():
         if thread.name == "prices":
             thread.join()
+    app.extensions["wasl"].inbox.close()
     app.extensions["wasl"].database.engine.dispose()
 
 

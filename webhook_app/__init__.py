@@ -9,12 +9,18 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from . import logs, settings, web
 from .accounts import SIGN_IN_LASTS
 from .database import Database
+from .inbox import Inbox
 from .otpiq import Otpiq
 from .pricing import PriceList
+from .refusals import Refusals
 from .schema import find_beside
 from .settings import Settings
+from .spool import Spool
 from .stamp import Stamper, session_keys
+from .web.callbacks import Door
 from .web.context import Wasl, now
+
+PATIENCE_S = 5.0  # one statement of a request: callers give up after 10 s
 
 
 def create_app(config: Settings | None = None) -> Flask:
@@ -22,7 +28,8 @@ def create_app(config: Settings | None = None) -> Flask:
     config = config or settings.load()
     logs.configure(config.log)
     app = Flask(__name__, template_folder=str(find_beside("templates")))
-    database = Database(config.database_url)
+    database = Database(config.database_url, patience_s=PATIENCE_S)
+    spool = Spool(config.spool_dir)
     otpiq = Otpiq(config.otpiq_base_url, config.otpiq_api_key)
     house = Wasl(
         settings=config,
@@ -30,6 +37,9 @@ def create_app(config: Settings | None = None) -> Flask:
         otpiq=otpiq,
         stamper=Stamper(config.secret_keys, config.public_url),
         prices=PriceList(otpiq, database, now),
+        spool=spool,
+        inbox=Inbox(database, spool),
+        refusals=Refusals(database, database.writer),
     )
     _set_cookies(app, config)
     app.extensions["wasl_static_versions"] = _static_versions(Path(app.static_folder or ""))
@@ -37,6 +47,7 @@ def create_app(config: Settings | None = None) -> Flask:
     if config.is_https:
         # https is always a proxy's work here, so the one in front of us names the caller.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
+    app.wsgi_app = Door(app.wsgi_app, house)  # type: ignore[method-assign]
     return app
 
 

@@ -18,9 +18,15 @@ from .models import Message
 from .status import Delivery, Fact, Status
 
 _FIRST_ASK = timedelta(minutes=1)
-_READ = """id created_at source_id is_sample carrier sms_type provider sender_id send_state sms_id status channel
-    track_at estimate_iqd charged_iqd delivery""".split()
-_WRITTEN = "delivery status closed channel reason settled_at last_fact_at charged_iqd sms_id track_at".split()
+# What a merge and a count read of a message, and what a merge writes.
+_READ = (
+    *("id", "created_at", "source_id", "is_sample", "carrier", "sms_type", "provider", "sender_id", "send_state"),
+    *("sms_id", "status", "channel", "track_at", "estimate_iqd", "charged_iqd", "delivery"),
+)
+_WRITTEN = (
+    *("delivery", "status", "closed", "channel", "reason", "settled_at", "last_fact_at", "charged_iqd"),
+    *("sms_id", "track_at"),
+)
 _TABLE = cast(Table, Message.__table__)
 
 

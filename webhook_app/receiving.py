@@ -95,9 +95,18 @@ def receive(database: Database, batch: Sequence[Arrival], place: SpoolPlace | No
 
     With `place` the batch comes from a spool file, and is taken once, also when it is handed in twice.
     """
-    if not batch:
+    return _take_in(database, [_read(arrival) for arrival in batch], place)
+
+
+def set_aside(database: Database, arrival: Arrival, why: str) -> None:
+    """Store, without looking into it, what `receive` stumbles over: a fault of ours must not lose a callback."""
+    digest = hashlib.sha256(arrival.raw).hexdigest()
+    _take_in(database, [_Read(arrival=arrival, report=None, note=why, body=arrival.raw, digest=digest)])
+
+
+def _take_in(database: Database, read: Sequence[_Read], place: SpoolPlace | None = None) -> list[str]:
+    if not read:
         return []
-    read = [_read(arrival) for arrival in batch]
     with database.connection() as connection:
         if place is not None and not _move_on(connection, place):
             return ["repeat"] * len(read)

@@ -67,6 +67,11 @@ class Settings:
         return "live" if self.otpiq_api_key.startswith("sk_live_") else "dev"
 
     @property
+    def spool_dir(self) -> Path:
+        """Where callbacks wait while the store is away."""
+        return self.data_dir / "spool"
+
+    @property
     def is_https(self) -> bool:
         return self.public_url.startswith("https://")
 

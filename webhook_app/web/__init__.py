@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import figures, logs
 from ..database import StoreAway
-from . import access, api, callbacks, formats, health, pages
+from . import access, api, callback_pages, formats, health, pages
 from .context import MAX_BODY_BYTES, Wasl, now, wasl
 
 _RETRY_AFTER_S = "5"
@@ -29,7 +29,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_FOR_PROGRAMS = ("/api/", "/callbacks/", "/healthz", "/readyz")
+_FOR_PROGRAMS = ("/api/", "/callbacks/otpiq/", "/healthz", "/readyz")
 
 log = structlog.get_logger()
 csrf = CSRFProtect()
@@ -45,10 +45,10 @@ def register(app: Flask, house: Wasl) -> None:
     formats.register(app)
     access.login_manager.init_app(app)
     csrf.init_app(app)
-    for blueprint in (api.blueprint, callbacks.blueprint):
-        csrf.exempt(blueprint)  # programs carry a key or a secret, not a cookie
-    for blueprint in (access.blueprint, api.blueprint, callbacks.blueprint, health.blueprint, pages.blueprint):
+    csrf.exempt(api.blueprint)  # programs carry a key, not a cookie
+    for blueprint in (access.blueprint, api.blueprint, health.blueprint, pages.blueprint):
         app.register_blueprint(blueprint)
+    app.register_blueprint(callback_pages.blueprint)
     access.open_to_all(app.view_functions["static"])
     app.before_request(access.close_by_default)
     app.after_request(_set_headers)
@@ -128,8 +128,7 @@ def _trouble(status: int, title: str, text: str, headers: Any = ()) -> ResponseR
     """JSON for programs, a page for people; the same words for both, and never a traceback."""
     kept = [(name, value) for name, value in headers if name in ("Allow", "Retry-After")]
     if f"{request.path}/".startswith(_FOR_PROGRAMS):
-        words = "not authentic" if status == 401 and request.path.startswith("/callbacks/") else text
-        body = {"message": words} | ({"error": words} if status == 400 else {})
+        body = {"message": text} | ({"error": text} if status == 400 else {})
         return jsonify(body), status, kept
     return (
         render_template("error.html", status=status, title=title, text=text, frame=_frame_if_possible()),

@@ -7,9 +7,12 @@ from typing import cast
 from flask import abort, current_app, request
 
 from ..database import Database
+from ..inbox import Inbox
 from ..otpiq import Otpiq
 from ..pricing import PriceList
+from ..refusals import Refusals
 from ..settings import Settings
+from ..spool import Spool
 from ..stamp import Stamper
 
 MAX_BODY_BYTES = 64 * 1024
@@ -22,6 +25,9 @@ class Wasl:
     otpiq: Otpiq
     stamper: Stamper
     prices: PriceList
+    spool: Spool
+    inbox: Inbox
+    refusals: Refusals
 
 
 def wasl() -> Wasl:

@@ -1,0 +1,292 @@
+"""The inbox: authentic callbacks wait here for the commit that makes them durable, many in one transaction.
+
+A request's thread puts its callback in and waits. One writer thread takes all that has come, lets `receiving` store it
+in one transaction, and only then tells those who wait what became of it. What the store cannot take goes to the spool,
+and from there into the store when it is back. When neither takes it, nobody is told that it was taken.
+
+    put -> queue -> _write -> _gather -> _store: receiving.receive ... COMMIT -> the answer
+                                      -> _spool: one append ... fsync         -> the answer, and _drain later
+"""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from queue import Empty, SimpleQueue
+from uuid import UUID
+
+import structlog
+
+from . import counting, logs, receiving
+from .database import Crossed, Database, StoreAway
+from .receiving import Arrival, SpoolPlace
+from .spool import Spool
+
+MOST_IN_FLIGHT = 32
+_MOST_AT_ONCE = 64
+_LINGER_S = 0.002  # while others are on their way, waiting for them saves them a transaction
+_PATIENCE_S = 3.5  # whoever has to be told to come again hears it within 5 s
+_TRY_AGAIN_S = 1.0
+_FOLD_EVERY = 500  # callbacks
+
+log = structlog.get_logger()
+
+
+class Overloaded(Exception):
+    """As many callbacks are under way as may be: this one should come again."""
+
+
+class NotDurable(Exception):
+    """Neither the store nor the spool took the callback: it should come again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """A callback and the request that waits for its verdict."""
+
+    arrival: Arrival
+    verdict: "Future[str]" = field(default_factory=Future)
+
+
+class Inbox:
+    """One for each process; its threads start with the first callback, so that none is lost in a fork."""
+
+    def __init__(self, database: Database, spool: Spool) -> None:
+        self._database = database
+        self._spool = spool
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._writer: threading.Thread | None = None
+        self._drainer: threading.Thread | None = None
+        self._storing_since_s: float | None = None  # time.monotonic(), as all of these
+        self._store_away = False
+        self._try_again_at_s = 0.0
+        self._unfolded = 0
+
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """One of the places for callbacks under way. Raises Overloaded at once when none is free."""
+        with self._lock:
+            if self._in_flight >= MOST_IN_FLIGHT:
+                raise Overloaded
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+    def put(self, arrival: Arrival) -> str:
+        """Return the verdict once the callback is durable; `spooled` when the spool has it. Raises NotDurable."""
+        if self._is_stuck():
+            return self._spool_one(arrival)
+        self._start()
+        waiting = _Waiting(arrival=arrival)
+        self._queue.put(waiting)
+        try:
+            return waiting.verdict.result(_PATIENCE_S)
+        except TimeoutError:
+            # The store hangs. It may yet take this one: the arrival's id tells that it is the same.
+            return self._spool_one(arrival)
+
+    def close(self) -> None:
+        """End the writer when it has stored what is queued."""
+        self._queue.put(None)
+
+    def _start(self) -> None:
+        if self._writer is None:
+            with self._lock:
+                if self._writer is None:
+                    self._writer = threading.Thread(target=self._write, name="inbox", daemon=True)
+                    self._writer.start()
+            if not self._spool.is_empty():  # left by a process before us
+                self._start_draining()
+
+    def _write(self) -> None:
+        while batch := self._gather():
+            self._storing_since_s = time.monotonic()
+            try:
+                self._take_in(batch)
+            except Exception as fault:  # noqa: BLE001 - this thread must outlive it: everybody waits for it
+                log.error("inbox.fault", error=type(fault).__name__, where=logs.where(fault))
+                _answer(batch, NotDurable())
+            self._storing_since_s = None
+            self._fold_now_and_then(len(batch))
+
+    def _gather(self) -> list[_Waiting]:
+        """All that is queued, and for a moment those on their way to the queue; nothing when it is closed."""
+        first = self._queue.get()
+        if first is None:
+            return []
+        batch, give_up_at_s = [first], time.monotonic() + _LINGER_S
+        while len(batch) < min(self._in_flight, _MOST_AT_ONCE):
+            try:
+                another = self._queue.get(timeout=max(0, give_up_at_s - time.monotonic()))
+            except Empty:
+                break
+            if another is None:
+                self._queue.put(None)
+                break
+            batch.append(another)
+        return batch
+
+    def _take_in(self, batch: Sequence[_Waiting]) -> None:
+        if self._may_try_the_store():
+            try:
+                self._store(batch)
+                self._note_store(away=False)
+                return
+            except StoreAway:
+                self._note_store(away=True)
+        batch = [one for one in batch if not one.verdict.done()]
+        try:
+            self._spool_all([one.arrival for one in batch])
+            _answer(batch, "spooled")
+        except NotDurable as neither:
+            _answer(batch, neither)
+
+    def _store(self, batch: Sequence[_Waiting]) -> None:
+        """One transaction; if it fails, each by itself, so that one bad row costs only itself."""
+        try:
+            verdicts = receiving.receive(self._database, [one.arrival for one in batch])
+        except Exception as fault:
+            if isinstance(fault, StoreAway) and not isinstance(fault, Crossed):
+                raise
+            if len(batch) > 1:
+                for one in batch:
+                    self._store([one])
+                return
+            _set_aside(self._database, batch[0].arrival, fault)
+            verdicts = ["quarantined"]
+        for one, verdict in zip(batch, verdicts, strict=True):
+            one.verdict.set_result(verdict)
+
+    def _may_try_the_store(self) -> bool:
+        """While it is away, whoever drains the spool finds out when it is back."""
+        if not self._store_away:
+            return True
+        return self._drainer is None and time.monotonic() >= self._try_again_at_s
+
+    def _note_store(self, *, away: bool) -> None:
+        self._try_again_at_s = time.monotonic() + _TRY_AGAIN_S
+        if away != self._store_away:
+            self._store_away = away
+            log.warning("store.away" if away else "store.back")
+
+    def _is_stuck(self) -> bool:
+        since_s = self._storing_since_s
+        return since_s is not None and time.monotonic() - since_s > _PATIENCE_S
+
+    def _spool_one(self, arrival: Arrival) -> str:
+        self._spool_all([arrival])
+        return "spooled"
+
+    def _spool_all(self, arrivals: Sequence[Arrival]) -> None:
+        try:
+            self._spool.append([_to_record(arrival) for arrival in arrivals])
+        except OSError as error:
+            log.error("spool.failed", error=error.strerror)
+            raise NotDurable from None
+        log.warning("callbacks.spooled", spooled=len(arrivals))
+        self._start_draining()
+
+    def _start_draining(self) -> None:
+        with self._lock:
+            if self._drainer is None:
+                self._drainer = threading.Thread(target=self._drain, name="spool", daemon=True)
+                self._drainer.start()
+
+    def _drain(self) -> None:
+        while True:
+            with self._lock:
+                if self._spool.is_empty():
+                    self._drainer = None
+                    return
+            time.sleep(_TRY_AGAIN_S)
+            try:
+                drain(self._database, self._spool)
+                self._note_store(away=False)
+            except StoreAway:
+                continue
+            except Exception as fault:  # noqa: BLE001 - what is left in the spool is tried again
+                log.error("spool.fault", error=type(fault).__name__, where=logs.where(fault))
+
+    def _fold_now_and_then(self, callbacks: int) -> None:
+        """So that unfolded deltas stay few also where no worker runs."""
+        self._unfolded += callbacks
+        if self._unfolded >= _FOLD_EVERY:
+            self._unfolded = 0
+            try:
+                counting.fold(self._database)
+            except StoreAway:
+                log.warning("fold.store_away")
+
+
+def drain(database: Database, spool: Spool) -> None:
+    """Take what waits in the spool into the store, each callback once. Raises StoreAway; what is left stays."""
+
+    def take(name: str, end_bytes: int, records: list[bytes]) -> None:
+        arrivals = [_from_record(record) for record in records]
+        try:
+            receiving.receive(database, arrivals, SpoolPlace(name=name, end_bytes=end_bytes))
+        except StoreAway:
+            raise
+        except Exception:  # noqa: BLE001 - one of them is bad: each by itself
+            for arrival in arrivals:
+                _take_back(database, arrival)
+
+    spool.drain(take)
+
+
+def _take_back(database: Database, arrival: Arrival) -> None:
+    try:
+        receiving.receive(database, [arrival])
+    except StoreAway:
+        raise
+    except Exception as fault:  # noqa: BLE001 - whatever it is, the callback is kept
+        _set_aside(database, arrival, fault)
+
+
+def _set_aside(database: Database, arrival: Arrival, fault: Exception) -> None:
+    log.error("callback.fault", error=type(fault).__name__, where=logs.where(fault))
+    receiving.set_aside(database, arrival, f"taking it in failed: {type(fault).__name__}")
+
+
+def _answer(batch: Sequence[_Waiting], answer: str | Exception) -> None:
+    for one in batch:
+        if one.verdict.done():
+            continue
+        if isinstance(answer, Exception):
+            one.verdict.set_exception(answer)
+        else:
+            one.verdict.set_result(answer)
+
+
+def _to_record(arrival: Arrival) -> bytes:
+    document = {
+        "id": str(arrival.id),
+        "target_id": str(arrival.target_id),
+        "key": arrival.key,
+        "raw": base64.b64encode(arrival.raw).decode(),
+        "headers": dict(arrival.headers),
+        "at": arrival.at.isoformat(),
+    }
+    return json.dumps(document).encode()
+
+
+def _from_record(record: bytes) -> Arrival:
+    document = json.loads(record)
+    return Arrival(
+        id=UUID(document["id"]),
+        target_id=UUID(document["target_id"]),
+        key=document["key"],
+        raw=base64.b64decode(document["raw"]),
+        headers=document["headers"],
+        at=datetime.fromisoformat(document["at"]),
+    )
