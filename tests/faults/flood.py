@@ -42,12 +42,14 @@ def _run(database: Database, url: str, seconds: float) -> str:
     record = load.Record()
     good = int(seconds * GOOD_A_SECOND)
     cast = load.prepare(database, good)
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), DATABASE_URL=url) as (_server, port):
-        command = [sys.executable, "-m", __name__, str(port), str(seconds + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as flood:
-            time.sleep(1)  # it takes a moment to begin
-            load.post(port, load.traffic(cast, good), record, rate=GOOD_A_SECOND, fresh=True, again=False)
-            told, _nothing = flood.communicate()
+    with tempfile.TemporaryDirectory() as folder:
+        with serving(Path(folder), DATABASE_URL=url) as (_server, port):
+            command = [sys.executable, "-m", __name__, str(port), str(seconds + 1)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as flood:
+                time.sleep(1)  # it takes a moment to begin
+                load.post(port, load.traffic(cast, good), record, rate=GOOD_A_SECOND, fresh=True, again=False)
+                told, _nothing = flood.communicate()
+        load.take_back(database, Path(folder))
         log = (Path(folder) / "serve.log").read_text().splitlines()
     refused = json.loads(told)
     assert set(refused) == {"401"}, f"the flood was answered {refused}"

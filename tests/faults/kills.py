@@ -40,15 +40,17 @@ def _run(database: Database, url: str, *, kills: int, callbacks: int) -> str:
     cast = load.prepare(database, callbacks)
     victims = (["worker", "worker", "worker", "master", "group"] * kills)[:kills]
     rng.shuffle(victims)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Killable(Path(folder), url) as wasl,
-        load.posting(wasl.port, load.traffic(cast, callbacks), record) as all_posted,
-    ):
-        for victim, place in zip(victims, sorted(rng.sample(range(callbacks), kills)), strict=True):
-            while record.answered < place and not all_posted.done():
-                time.sleep(0.002)
-            wasl.kill(victim, rng)
+    places = sorted(rng.sample(range(callbacks), kills))
+    with tempfile.TemporaryDirectory() as folder:
+        with (
+            Killable(Path(folder), url) as wasl,
+            load.posting(wasl.port, load.traffic(cast, callbacks), record) as all_posted,
+        ):
+            for victim, place in zip(victims, places, strict=True):
+                while record.answered < place and not all_posted.done():
+                    time.sleep(0.002)
+                wasl.kill(victim, rng)
+        load.take_back(database, Path(folder))
     checked = check(database, record.attempted, record.acknowledged)
     return (
         f"{kills} kills ({_listed(Counter(victims))}), back after at most {wasl.slowest_return_s:.1f} s; "

@@ -18,14 +18,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count as count_up
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from webhook_app import counting, merging, sources, status
+from webhook_app import counting, inbox, merging, sources, status
 from webhook_app.database import Database
 from webhook_app.ids import new_id
 from webhook_app.models import Message
 from webhook_app.otpiq import without_codes
+from webhook_app.spool import Spool
 from webhook_app.stamp import Stamper
 from webhook_app.status import Status
 
@@ -179,6 +181,11 @@ def posting(port: int, callbacks: Iterable[Posted], record: Record, **how: Any) 
         running = pool.submit(post, port, callbacks, record, **how)
         yield running
         running.result()
+
+
+def take_back(database: Database, data_dir: Path) -> None:
+    """Take what a stopped Wasl left in its spool into the store, as the next one to start would."""
+    inbox.drain(database, Spool(data_dir / "spool"))
 
 
 async def _post(

@@ -42,16 +42,17 @@ def _run(database: Database, url: str, reloads: int) -> str:
     def traffic(seed: int) -> Iterator[load.Posted]:
         return takewhile(lambda _posted: not enough.is_set(), load.traffic(cast, _ENDLESS, seed))
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder), "--workers", str(_WORKERS), DATABASE_URL=url) as (master, port),
-        load.posting(port, traffic(1), fresh, rate=_A_SECOND, fresh=True, again=False),
-        load.posting(port, traffic(2), kept, rate=_A_SECOND, connections=8, again=False),
-    ):
-        try:
-            slowest_s = max(_reload(master.pid) for _ in range(reloads))
-        finally:
-            enough.set()
+    with tempfile.TemporaryDirectory() as folder:
+        with (
+            serving(Path(folder), "--workers", str(_WORKERS), DATABASE_URL=url) as (master, port),
+            load.posting(port, traffic(1), fresh, rate=_A_SECOND, fresh=True, again=False),
+            load.posting(port, traffic(2), kept, rate=_A_SECOND, connections=8, again=False),
+        ):
+            try:
+                slowest_s = max(_reload(master.pid) for _ in range(reloads))
+            finally:
+                enough.set()
+        load.take_back(database, Path(folder))
     for kind, record in (("fresh", fresh), ("kept", kept)):
         assert set(record.answers) == {"200"}, f"over {kind} connections: {dict(record.answers)}"
     checked = check(database, fresh.attempted + kept.attempted, fresh.acknowledged + kept.acknowledged)

@@ -44,14 +44,15 @@ def _run(database: Database, url: str, seconds: float) -> str:
     callbacks, every_s = int(seconds * A_SECOND), min(60.0, seconds / 100)
     cast = load.prepare(database, callbacks)
     rounds: list[list[_Reading]] = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder), DATABASE_URL=url) as (master, port),
-        load.posting(port, load.traffic(cast, callbacks), record, rate=A_SECOND, again=False) as all_posted,
-    ):
-        while not all_posted.done():
-            time.sleep(every_s)
-            rounds.append([_read(pid) for pid in sorted(group_of(master.pid)) if pid != master.pid])
+    with tempfile.TemporaryDirectory() as folder:
+        with (
+            serving(Path(folder), DATABASE_URL=url) as (master, port),
+            load.posting(port, load.traffic(cast, callbacks), record, rate=A_SECOND, again=False) as all_posted,
+        ):
+            while not all_posted.done():
+                time.sleep(every_s)
+                rounds.append([_read(pid) for pid in sorted(group_of(master.pid)) if pid != master.pid])
+        load.take_back(database, Path(folder))
     assert set(record.answers) == {"200"}, f"answered {dict(record.answers)}"
     assert len({tuple(reading.pid for reading in workers) for workers in rounds}) == 1, "a worker died"
     warm = rounds[len(rounds) // 10 :]
