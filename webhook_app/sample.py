@@ -138,6 +138,7 @@ def _message(message_id: UUID, at: datetime, phone: str, sms_type: str, provider
             "deliveryReport": {"webhookUrl": webhook_url, "deliveryReportType": "all"},
         },
         send_state=Status.ACCEPTED,
+        tracked=0,
     )
 
 

@@ -5,6 +5,7 @@ Only this room groups and sums rows. No list is counted past 10,001 and none is 
 
 from .callbacks import frame as frame
 from .callbacks import latest_balance_iqd as latest_balance_iqd
+from .callbacks import newest_callbacks as newest_callbacks
 from .callbacks import unplaced as unplaced
 from .intake import VERDICTS as VERDICTS
 from .intake import callback_page as callback_page

@@ -1,6 +1,7 @@
 """Is anything coming in? The header's light and balance."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import func, literal, select, union_all
 
@@ -27,6 +28,12 @@ def unplaced(database: Database) -> Unplaced:
     with database.reading() as session:
         found = {row.verdict: row.n for row in session.execute(union_all(*counts))}
     return Unplaced(quarantined=found["quarantined"], orphans=found["orphan"])
+
+
+def newest_callbacks(database: Database, verdict: str, limit: int) -> list[UUID]:
+    newest = select(Callback.id).where(Callback.verdict == verdict).order_by(Callback.id.desc()).limit(limit)
+    with database.reading() as session:
+        return list(session.scalars(newest))
 
 
 def latest_balance_iqd(database: Database) -> int | None:

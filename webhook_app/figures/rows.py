@@ -218,6 +218,11 @@ class CallbackRow:
     source_id: UUID | None
     source_name: str | None
 
+    @property
+    def times(self) -> int:
+        """How often it came."""
+        return self.repeats + 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackPage:

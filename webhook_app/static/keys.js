@@ -1,4 +1,4 @@
-// Keys for those who live here: / search, g then o m s, j k and Enter on rows, c send, ? help. Off in fields.
+// Keys for those who live here: / search, g then o m s c, j k and Enter on rows, c send, ? help. Off in fields.
 
 const GO_WAIT_MS = 1200;
 let goUntil = 0;

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from flask import Flask, current_app, request, url_for
 
 from webhook_app import phone
-from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, Step
+from webhook_app.figures.rows import Bucket, Hop, IntakeMinute, MessageDetail, Overview, Step
 from webhook_app.sources import NamedSource
-from webhook_app.web.formats import charts, numbers, sentences, words
+from webhook_app.web.formats import charts, intake, numbers, sentences, words
 
 MONEY_AND_NUMBERS = (
     numbers.iqd,
@@ -35,6 +35,14 @@ WORDS = (
     words.anomaly_sentence,
     words.reason_words,
 )
+INTAKE = (
+    intake.verdict_label,
+    intake.verdict_words,
+    intake.cause_words,
+    intake.effect,
+    intake.by_kind,
+    intake.intake_finding,
+)
 SENTENCES = (sentences.headline, sentences.step_title, sentences.change)
 
 
@@ -53,7 +61,7 @@ class Filter(Protocol):
 
 def register(app: Flask) -> None:
     """Give `app`'s templates every filter and global of this package."""
-    for function in (*MONEY_AND_NUMBERS, *WORDS, *SENTENCES):
+    for function in (*MONEY_AND_NUMBERS, *WORDS, *INTAKE, *SENTENCES):
         app.add_template_filter(function, function.__name__)
     app.add_template_filter(wraps(numbers.clock)(lambda at: numbers.clock(at, zone())), "clock")
     app.add_template_filter(wraps(numbers.clock_ms)(lambda at: numbers.clock_ms(at, zone())), "clock_ms")
@@ -72,6 +80,7 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(
         sparkline=charts.sparkline,
         bar_chart=bar_chart,
+        intake_chart=intake_chart,
         hop_strip=hop_strip,
         filter_args=filter_args,
         live_url=live_url,
@@ -80,6 +89,7 @@ def register(app: Flask) -> None:
         channels=words.CHANNELS,
         sms_types=words.TYPES,
         statuses=words.STATUSES,
+        intake_kinds=intake.KINDS,
     )
 
 
@@ -113,6 +123,10 @@ def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
 
 def bar_chart(buckets: tuple[Bucket, ...], size: str, *, mirrored: bool = False) -> charts.BarChart:
     return charts.bar_chart(buckets, charts.BAR_SIZES[size], zone(), mirrored=mirrored)
+
+
+def intake_chart(minutes: tuple[IntakeMinute, ...], size: str, *, mirrored: bool = False) -> charts.BarChart:
+    return intake.intake_chart(minutes, intake.SIZES[size], zone(), mirrored=mirrored)
 
 
 def hop_strip(hops: tuple[Hop, ...], size: str, *, mirrored: bool = False) -> charts.HopStrip:

@@ -3,13 +3,13 @@
 All lengths are in the drawing's own units, about a pixel each. `mirrored` lets time run from right to left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, floor, log10
 from zoneinfo import ZoneInfo
 
-from webhook_app.figures.rows import Bucket, Hop
+from webhook_app.figures.rows import Bucket, Hop, IntakeMinute
 from webhook_app.web.formats.numbers import seconds, wire_time
 from webhook_app.web.formats.translation import format_local, gettext
 from webhook_app.web.formats.words import channel_name, outcome_tone, reason_words
@@ -57,6 +57,16 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stack:
+    """What one bar shows: how many of each tone, from its foot up, and where a click on it leads."""
+
+    row: Bucket | IntakeMinute
+    parts: tuple[tuple[str, int], ...]
+    title: str
+    link: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     tone: str
     y: float
@@ -70,9 +80,8 @@ class Bar:
     segments: tuple[Segment, ...]
     span: str
     title: str
-    since: str  # the arguments of the link to the messages behind it
-    until: str
-    bucket: Bucket
+    link: Mapping[str, str]  # the arguments of the link to what is behind it
+    row: Bucket | IntakeMinute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +147,23 @@ def sparkline(
 
 def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored: bool = False) -> BarChart:
     """Delivered, failed and waiting stacked in a bar a bucket."""
+    stacks = [
+        Stack(
+            row=bucket,
+            parts=(("ok", bucket.delivered), ("bad", bucket.failed), ("wait", bucket.waiting)),
+            title=_bar_title(bucket, zone),
+            link={"from": wire_time(bucket.start, zone), "to": wire_time(bucket.end, zone)},
+        )
+        for bucket in buckets
+    ]
+    return stacked(stacks, size, zone, mirrored=mirrored)
+
+
+def stacked(stacks: Sequence[Stack], size: Size, zone: ZoneInfo, *, mirrored: bool) -> BarChart:
+    """A bar for each stack, side by side in time."""
     base = float(size.height - _AXIS_HEIGHT)
-    top = _nice_above(max((bucket.messages for bucket in buckets), default=0))
-    slot = size.width / max(len(buckets), 1)
+    top = _nice_above(max((_total(stack) for stack in stacks), default=0))
+    slot = size.width / max(len(stacks), 1)
     gap = min(3.0, slot * 0.16)
 
     def place(index: int) -> float:
@@ -150,18 +173,17 @@ def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored
         Bar(
             x=round(place(index) + gap / 2, 2),
             width=round(slot - gap, 2),
-            segments=_segments(bucket, base, (base - 12) / top),
-            span=span_label(bucket.start, bucket.end, zone),
-            title=_bar_title(bucket, zone),
-            since=wire_time(bucket.start, zone),
-            until=wire_time(bucket.end, zone),
-            bucket=bucket,
+            segments=_segments(stack, base, (base - 12) / top),
+            span=span_label(stack.row.start, stack.row.end, zone),
+            title=stack.title,
+            link=stack.link,
+            row=stack.row,
         )
-        for index, bucket in enumerate(buckets)
+        for index, stack in enumerate(stacks)
     )
     times = tuple(
         _edge_safe(place(index), slot, text, size.width, mirrored=mirrored)
-        for index, text in _time_labels(buckets, size.labels, zone)
+        for index, text in _time_labels([stack.row for stack in stacks], size.labels, zone)
     )
     grid = tuple(
         Mark(at=round(base - (base - 12) * part / 2, 1), text=f"{top * part // 2:,}", anchor="start")
@@ -179,9 +201,13 @@ def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored
     )
 
 
-def _segments(bucket: Bucket, base: float, scale: float) -> tuple[Segment, ...]:
+def _total(stack: Stack) -> int:
+    return sum(count for _tone, count in stack.parts)
+
+
+def _segments(stack: Stack, base: float, scale: float) -> tuple[Segment, ...]:
     segments, y = [], base
-    for tone, count in (("ok", bucket.delivered), ("bad", bucket.failed), ("wait", bucket.waiting)):
+    for tone, count in stack.parts:
         if count:
             height = max(count * scale, 1.0)  # a single failure among thousands must still be seen
             y -= height
@@ -202,6 +228,8 @@ def _bar_title(bucket: Bucket, zone: ZoneInfo) -> str:
 def span_label(start: datetime, end: datetime, zone: ZoneInfo) -> str:
     """ "15:00 to 15:30", with the day in front where it is a long span: "21 Nov, 18:00 to 00:00"."""
     first, last = start.astimezone(zone), end.astimezone(zone)
+    if end - start <= timedelta(minutes=1):
+        return f"{first:%H:%M}"
     date = format_local(first, "EEE d MMM")
     if end - start >= timedelta(hours=23):
         return date
@@ -216,13 +244,15 @@ def _nice_above(value: int) -> int:
     return next(int(step * power) for step in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10) if step * power >= value)
 
 
-def _time_labels(buckets: Sequence[Bucket], most: int, zone: ZoneInfo) -> list[tuple[int, str]]:
+def _time_labels(buckets: Sequence[Bucket | IntakeMinute], most: int, zone: ZoneInfo) -> list[tuple[int, str]]:
     """Which buckets get a label: round hours of a day, else the days; thinned until `most` remain."""
     if not buckets:
         return []
     span = buckets[-1].end - buckets[0].start
     starts = [(index, bucket.start.astimezone(zone)) for index, bucket in enumerate(buckets)]
-    if span <= timedelta(hours=36):
+    if span <= timedelta(hours=2):
+        labels = [(index, f"{at:%H:%M}") for index, at in starts if at.minute % 10 == 0]
+    elif span <= timedelta(hours=36):
         labels = [(index, f"{at:%H:%M}") for index, at in starts if at.minute == 0 and at.hour % 3 == 0]
     else:
         form = "EEE d" if span <= timedelta(days=10) else "d MMM"
