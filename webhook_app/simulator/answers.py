@@ -1,7 +1,9 @@
 """The bodies of POST /sms: the good one, every documented refusal, and the answers that go wrong on the wire."""
 
+import os
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -114,6 +116,24 @@ def _cut(whole: str, at: int) -> Response:
     response = Response(whole[:at], mimetype="application/json")
     response.headers["Content-Length"] = str(len(whole))  # the rest never comes, and the connection closes
     return response
+
+
+def reset(connection: socket.socket | None) -> Response:
+    """An answer that never begins, because the connection is reset."""
+    return Response(_reset(connection))
+
+
+def _reset(connection: socket.socket | None) -> Iterator[bytes]:
+    if connection is not None:
+        # Closed with no time to linger, TCP says RST. The server would say goodbye first: it gets another connection,
+        # already at its end, in this one's place.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ended, other_end = socket.socketpair()
+        other_end.close()
+        with ended:
+            os.dup2(ended.fileno(), connection.fileno())
+    raise ConnectionAbortedError
+    yield b""  # what makes this function an iterator
 
 
 def silence(connection: socket.socket | None, stopping: threading.Event, for_s: float) -> Response:

@@ -43,6 +43,7 @@ class Plot:
     route: tuple[Channel, ...]
     events: tuple[Event, ...]
     misbehaviour: Misbehaviour | None
+    is_reset: bool = False  # taken and charged, but the connection is reset in place of an answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ class Rates:
     """How often numbers misbehave that do not ask for it, and the seed of every draw (None: each run differs)."""
 
     misbehave: float = 0.0
+    reset: float = 0.0  # of the sends that do not misbehave otherwise
     among: tuple[Misbehaviour, ...] = tuple(Misbehaviour)
     whatsapp_gives_up_s: float = 30.0
     seed: int | None = None
@@ -148,7 +150,8 @@ def plot(phone: str, provider: str, sms_type: str, rng: random.Random, rates: Ra
         events.append(replace(last, after_s=after_s, status=EventStatus.DELIVERED, reason=None))
     if misbehaviour is Misbehaviour.CALLBACK_FIRST:  # all at once, or a "final" report would keep the answer waiting
         events = [replace(event, after_s=0.3 * number) for number, event in enumerate(events)]
-    return Plot(route=route, events=tuple(events), misbehaviour=misbehaviour)
+    is_reset = misbehaviour is None and 0 < rates.reset > rng.random()
+    return Plot(route=route, events=tuple(events), misbehaviour=misbehaviour, is_reset=is_reset)
 
 
 def route_of(provider: str, sms_type: str) -> tuple[Channel, ...]:

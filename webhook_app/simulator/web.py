@@ -148,9 +148,12 @@ def _accept(simulation: Simulation, message: Send, story: Plot, cost_iqd: int) -
 
 def _answer_accepted(simulation: Simulation, entry: Entry) -> Response:
     misbehaviour = entry.plot.misbehaviour
+    connection = request.environ.get("werkzeug.socket")
+    if entry.plot.is_reset:
+        _post_callbacks(simulation, entry)
+        return answers.reset(connection)
     if misbehaviour is Misbehaviour.NEVER_ANSWERS:
         _post_callbacks(simulation, entry)
-        connection = request.environ.get("werkzeug.socket")
         return answers.silence(connection, simulation.stopping, simulation.real_s(_SILENCE_S))
     if misbehaviour is Misbehaviour.CALLBACK_FIRST:
         letters = _post_callbacks(simulation, entry)
@@ -194,13 +197,13 @@ def _letter(simulation: Simulation, entry: Entry, callback: Callback, not_before
         due_s=entry.accepted_s + simulation.real_s(callback.after_s),
         url=report.webhook_url,
         headers=headers,
-        body=json.dumps(_callback_body(entry, report.report_type, entry.plot.events[callback.event])).encode(),
+        body=json.dumps(callback_body(entry, report.report_type, entry.plot.events[callback.event])).encode(),
         tried=tried,
         not_before=not_before,
     )
 
 
-def _callback_body(entry: Entry, report_type: str, event: Event) -> dict[str, Any]:
+def callback_body(entry: Entry, report_type: str, event: Event) -> dict[str, Any]:
     body = {
         "smsId": entry.sms_id,
         "deliveryReportType": report_type,
