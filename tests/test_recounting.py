@@ -112,10 +112,10 @@ def test_a_check_changes_nothing(database: Database) -> None:
     assert counted(database) == before
 
 
-def test_two_recounts_at_once_put_right_once(database: Database) -> None:
+def test_recounts_at_once_put_right_once(database: Database) -> None:
     add_a_few(database)
     break_counts(database)
-    in_threads(lambda: recounting.recount(database), lambda: recounting.recount(database))
+    in_threads(*[lambda: recounting.recount(database)] * 8)
     assert counted(database) == recounted(database)
 
 
