@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Table, create_engine, text
 
-from webhook_app import receiving, recounting
+from webhook_app import receiving
 from webhook_app.database import Database
 from webhook_app.models import Callback, Message
 
@@ -19,7 +19,7 @@ _SPAN_MS = 90 * 24 * 3600 * 1000
 
 
 def fill(database: Database, count: int) -> None:
-    """Put `count` messages of the last 90 days, their callbacks and counts into an empty store."""
+    """Put `count` messages of the last 90 days with their callbacks into an empty store; `traffic.store` counts."""
     if count < _PATTERNS:
         return
     started_s = time.monotonic()
@@ -43,7 +43,6 @@ def fill(database: Database, count: int) -> None:
             connection.execute(text(f"DROP TABLE {pattern}"))
         connection.commit()
     engine.dispose()
-    recounting.recount(database)
     if not database.is_sqlite:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))  # as autovacuum would have done long ago

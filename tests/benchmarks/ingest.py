@@ -6,6 +6,8 @@ round; what counts is the ratios within a round. `make bench`; the targets are e
 
 import argparse
 import logging
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _parser().parse_args(arguments)
     rounds, seconds = chosen.rounds or (3 if chosen.quick else 7), chosen.seconds or (2 if chosen.quick else 4)
     stores = [chosen.store] if chosen.store else list(STORES)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("stopped"))  # and everything started with it
     logs.configure("text")
     logging.getLogger().setLevel(logging.WARNING)
     with workplace() as folder:
