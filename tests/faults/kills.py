@@ -115,7 +115,7 @@ class Killable:
             )
             self._masters.append(master)
             while master.poll() is None and time.monotonic() < give_up_at:
-                if len(group_of(master.pid)) > 1:  # it has the port, and workers
+                if Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text():  # it has the port, and workers
                     return
                 time.sleep(0.02)
         raise AssertionError(f"not back on its port within {_BACK_WITHIN_S:.0f} s")
