@@ -30,7 +30,7 @@ from . import Stores
 from .checker import Pair, check
 from .disk import CRASH, CRASH_HALFWAY, Disk, read_records
 from .driver import Driver, Obeyed, Order, Request, callback_request, driving, environment_of, own_store
-from .load import Posted, prepare, traffic
+from .load import Posted, prepare, take_back, traffic
 from .powercut import judge
 
 _MOST = 1_000  # calls; no request makes so many
@@ -102,6 +102,7 @@ class Site:
     def judge(self) -> None:
         """As it stands, and as a power cut at the end of the request would have left it."""
         ledger = self.simulator.ledger.sends
+        take_back(self.database, self._data)
         check(self.database, self.attempted, self.acknowledged, ledger)
         if self.database.is_sqlite:
             records = list(read_records(self._record))

@@ -20,7 +20,7 @@ from . import Stores
 from .checker import Pair, check
 from .disk import Disk, Record, files_in, read_records
 from .driver import Driver, Order, callback_request, driving, environment_of, own_store
-from .load import Posted, prepare, traffic
+from .load import Posted, prepare, take_back, traffic
 
 CUTS = 10_000
 _CALLBACKS = 300
@@ -118,6 +118,7 @@ def judge(
         (folder / name).write_bytes(content)
     database = Database(f"sqlite:///{folder / 'wasl.db'}")
     try:
+        take_back(database, folder)
         check(database, attempted, acknowledged, ledger)
     finally:
         database.engine.dispose()
