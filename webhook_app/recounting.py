@@ -1,12 +1,13 @@
 """The counts held against the messages they are about, and put right: `wasl db recount`.
 
-Nobody waits for it on PostgreSQL, nor on SQLite unless something is wrong. A message and its count change in one
-transaction, and a fold moves counts without changing their sum; so what a count lacks stays the same, whoever writes
-meanwhile. One statement sees one moment, and what it finds lacking is appended as one more delta.
+Nobody waits for it. A message and its count change in one transaction, and a fold moves counts without changing their
+sum; so what a count lacks stays the same, whoever writes meanwhile. One statement sees one moment, and what it finds
+lacking is appended afterwards, as one more delta. Only two recounts at once must not both append it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
@@ -28,9 +29,10 @@ from sqlalchemy import type_coerce as read_as
 from sqlalchemy.orm import Session
 
 from .database import Database, UtcDateTime
-from .models import COUNT_KEY, COUNT_SUMS, Delta, Message, Tally
+from .models import COUNT_KEY, COUNT_SUMS, Delta, Message, Moment, Tally
 from .status import Status
 
+_REPAIRED = "counts repaired"
 _UUID_PARTS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 
 
@@ -50,15 +52,36 @@ class Recount:
 
 def recount(database: Database, *, check_only: bool = False) -> Recount:
     """Count the messages, compare, and put the counts right unless `check_only`; tells what differed before."""
-    differing = _differing(database.is_sqlite)
-    with database.reading() as session:
-        found = _differences(session, differing)
-        messages = _count(session) + sum(difference.short["messages"] for difference in found)
-    if found and not check_only:
-        with database.transaction() as session:
-            database.one_at_a_time(session, "recount")  # two at once would both add what lacks
-            found = _differences(session, _append(differing))
-    return Recount(messages=messages, differences=found)
+    while True:
+        with database.reading() as session:
+            repaired_at = _repaired_at(session)  # first: what is repaired after this is noticed
+            found = _differences(session, database.is_sqlite)
+            messages = _count(session) + sum(difference.short["messages"] for difference in found)
+        if not found or check_only or _append(database, found, repaired_at):
+            return Recount(messages=messages, differences=found)
+
+
+def _append(database: Database, found: Iterable[Difference], repaired_at: datetime | None) -> bool:
+    """Add what lacks; False when another recount was quicker."""
+    with database.transaction() as session:
+        database.one_at_a_time(session, _REPAIRED)
+        if _repaired_at(session) != repaired_at:
+            return False
+        session.merge(Moment(name=_REPAIRED, at=datetime.now(UTC)))
+        session.execute(insert(Delta), [{**difference.key, **difference.short} for difference in found])
+        return True
+
+
+def _repaired_at(session: Session) -> datetime | None:
+    return session.scalar(select(Moment.at).where(Moment.name == _REPAIRED))
+
+
+def _differences(session: Session, is_sqlite: bool) -> tuple[Difference, ...]:
+    found = [
+        Difference(key={name: row[name] for name in COUNT_KEY}, short={name: row[name] for name in COUNT_SUMS})
+        for row in session.execute(_differing(is_sqlite)).mappings()
+    ]
+    return tuple(sorted(found, key=lambda difference: tuple(difference.key.values())))
 
 
 def _differing(is_sqlite: bool) -> Select[Any]:
@@ -105,20 +128,6 @@ def _source(is_sqlite: bool) -> ColumnElement[Any]:
         first, *others = (func.substr(digits, start, length, type_=String) for start, length in _UUID_PARTS)
         return reduce(lambda known, part: known.concat("-").concat(part), others, first)
     return cast(Message.source_id, String)
-
-
-def _append(differing: Select[Any]) -> Any:
-    columns = (*COUNT_KEY, *COUNT_SUMS)
-    return insert(Delta).from_select(columns, differing).returning(*(getattr(Delta, name) for name in columns))
-
-
-def _differences(session: Session, statement: Any) -> tuple[Difference, ...]:
-    rows = session.execute(statement).mappings().all()
-    found = [
-        Difference(key={name: row[name] for name in COUNT_KEY}, short={name: row[name] for name in COUNT_SUMS})
-        for row in rows
-    ]
-    return tuple(sorted(found, key=lambda difference: tuple(difference.key.values())))
 
 
 def _count(session: Session) -> int:
