@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
 
 from webhook_app import recounting
+from webhook_app.database import Database
 from webhook_app.models import Callback
 
 from . import filling, load, traffic
@@ -18,6 +20,7 @@ from .servers import Processes, serving
 from .slow_sync import SlowSync
 from .stores import STORES, PostgreSql, opened, postgresql
 
+_SPOOL_S = 20  # what was answered from the spool is in the store after that
 _SETTLE_S = 0.3  # for what was under way when the load ended: it must not slow the next one
 
 
@@ -86,12 +89,19 @@ class Contender:
         if not self.entry.store:
             return
         with opened(self.url) as database:
-            with database.reading() as session:
-                stored = session.scalar(select(func.count()).where(Callback.verdict == "accepted")) or 0
-            if stored < self.answered:
-                raise load.LoadFailed(f"{self.entry.name}: {self.answered} callbacks answered, {stored} stored")
-            if self.entry.kind != "uncounted" and recounting.recount(database, check_only=True).differences:
+            give_up_at_s = time.monotonic() + _SPOOL_S
+            while (stored := _stored(database)) < self.answered:
+                if time.monotonic() > give_up_at_s:
+                    raise load.LoadFailed(f"{self.entry.name}: {self.answered} callbacks answered, {stored} stored")
+                time.sleep(0.5)
+            counted = recounting.recount(database, datetime.now(UTC), check_only=True)
+            if self.entry.kind != "uncounted" and counted.differences:
                 raise load.LoadFailed(f"{self.entry.name}: the counts are not those of the messages")
+
+
+def _stored(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).where(Callback.verdict == "accepted")) or 0
 
 
 @contextmanager

@@ -112,10 +112,11 @@ def _count(message: Message, sign: int) -> dict[str, Any]:
 
 
 def _engine(url: str) -> Engine:
+    pool: dict[str, Any] = {"pool_size": 16, "max_overflow": 0, "pool_timeout": 60}
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=16)
+        return create_engine(url, **pool)
     driver = {"isolation_level": None, "check_same_thread": False}
-    engine = create_engine(url, pool_size=16, module=sqlite_module(), connect_args=driver)
+    engine = create_engine(url, module=sqlite_module(), connect_args=driver, **pool)
 
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: Any, _record: Any) -> None:
