@@ -98,7 +98,7 @@ def _differing(is_sqlite: bool) -> Select[Any]:
 
 
 def _of_messages(is_sqlite: bool) -> Select[Any]:
-    """`counting.count_of` for every message, in SQL; a test holds the two together."""
+    """Where and what each message counts, as `counting` says it, in SQL; a test holds the two together."""
     in_doubt = Message.charged_iqd.is_(None) & Message.send_state.in_((Status.SENDING, Status.UNCONFIRMED))
     said: dict[str, ColumnElement[Any]] = {
         "hour": _hour(is_sqlite),
