@@ -80,7 +80,7 @@ def store(database: Database, messages: Sequence[dict[str, Any]]) -> None:
     for start in range(0, len(messages), _AT_ONCE):
         with database.transaction() as session:
             session.connection().execute(insert(Message.__table__), messages[start : start + _AT_ONCE])
-    recounting.recount(database, datetime.now(UTC))
+    recounting.recount(database)
     while counting.fold(database):
         pass
 
