@@ -34,9 +34,9 @@ _CUSTOM = {"senderId": "MyShop", "customMessage": "طلبك في الطريق إ
 _REPEATED, _LATE = 0.03, 0.02  # shares of what OTPIQ reports twice, and out of order
 # Somebody tried a source's URL by hand: how many minutes ago, how often, what was refused and why.
 _REFUSED = (
-    (Cause.NO_SECRET, 47, 2, {"from": "203.0.113.24", "User-Agent": "curl/8.5.0"}),
-    (Cause.WRONG_SECRET, 41, 5, {"from": "203.0.113.24", "User-Agent": "curl/8.5.0", "secret": "test… (8 characters)"}),
-    (Cause.WRONG_SECRET, 38, 3, {"from": "203.0.113.24", "User-Agent": "shop/2.1", "secret": "Kf3_… (42 characters)"}),
+    (Cause.NO_SECRET, 47, 2, {"Address": "/callbacks/otpiq/7", "User-Agent": "curl/8.5.0"}),
+    (Cause.WRONG_SECRET, 41, 5, {"User-Agent": "curl/8.5.0", "X-Otpiq-Webhook-Secret": "8 characters"}),
+    (Cause.WRONG_SECRET, 38, 3, {"User-Agent": "shop/2.1", "X-Otpiq-Webhook-Secret": "42 characters"}),
 )
 _PROVIDERS = {"auto": 45, "whatsapp-sms": 30, "sms": 20, "telegram-sms": 5}
 

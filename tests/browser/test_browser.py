@@ -17,6 +17,9 @@ PAGES = {
     "nothing": "/messages?status=throttled",
     "send": "/send",
     "sources": "/sources",
+    "callbacks": "/callbacks",
+    "no callbacks": "/callbacks?verdict=repeated&before=00000000-0000-7000-8000-000000000000",
+    "refused": "/callbacks/refused",
     "error": "/messages?status=odd",
 }
 
@@ -132,10 +135,31 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(  # type: ignore[no-unty
     open_context, running: Running, theme: str, width: int
 ) -> None:
     page = open_context(width, color_scheme=theme, reduced_motion="reduce").new_page()
-    for name, path in (PAGES | newest_messages(running)).items():
+    for name, path in (PAGES | newest_messages(running) | newest_callbacks(running)).items():
         page.goto(path)
         assert violations(page) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+def test_the_keyboard_alone_leads_to_a_callback_and_replays_it(page: Page) -> None:
+    page.goto("/")
+    for key in ("g", "c"):
+        page.keyboard.press(key)
+    page.get_by_role("heading", name="Callbacks", level=1).wait_for()
+    for key in ("j", "j", "k", "Enter"):
+        page.keyboard.press(key)
+    page.get_by_role("heading", name="Body").wait_for()
+    page.get_by_role("button", name="Replay").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Nothing changed.")
+
+
+def test_mirrored_the_callbacks_page_keeps_to_its_width(open_context) -> None:  # type: ignore[no-untyped-def]
+    for width in (375, 1280):
+        page = open_context(width).new_page()
+        for path in ("/callbacks", "/callbacks/refused"):
+            page.goto(path)
+            page.evaluate("document.documentElement.dir = 'rtl'")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 @pytest.mark.parametrize("width", [375, 1280])
@@ -157,3 +181,11 @@ def newest_messages(running: Running) -> dict[str, str]:
         rows = store.execute("SELECT status, max(id) FROM message GROUP BY status").fetchall()
     store.close()
     return {f"message {status}": f"/messages/{message_id}" for status, message_id in rows}
+
+
+def newest_callbacks(running: Running) -> dict[str, str]:
+    """A page of a callback of each verdict there is."""
+    with sqlite3.connect(running.store_url.removeprefix("sqlite:///")) as store:
+        rows = store.execute("SELECT verdict, changed, max(id) FROM callback GROUP BY verdict, changed").fetchall()
+    store.close()
+    return {f"callback {verdict} {changed}": f"/callbacks/{callback_id}" for verdict, changed, callback_id in rows}

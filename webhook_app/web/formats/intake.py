@@ -74,7 +74,7 @@ _CAUSES: Mapping[str, tuple[str, str, str]] = {
     "too_big": (
         N_("Too big"),
         N_("The body had more than 64 KiB. OTPIQ's have less than one."),
-        N_("Look at who sends it: the sample names the address it came from."),
+        N_("Look at who sends it: the sample says what the program calls itself."),
     ),
     "cut_short": (
         N_("Broke off"),
