@@ -17,8 +17,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -55,23 +54,23 @@ def run(share: float, stores: Stores) -> Iterator[str]:
 def _run(database: Database, url: str, share: float) -> str:
     rng, record, cast = random.Random(4), load.Record(), load.prepare(database, 100)
     posts = _Posts(cast=cast, rng=rng)
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), DATABASE_URL=url) as (master, port):
-        workers = [pid for pid in group_of(master.pid) if pid != master.pid]
-        _post_bodies(port, posts, int(BODIES * share / 5), record)
-        warm_mb = _memory_mb(workers)
-        _post_bodies(port, posts, int(BODIES * share * 4 / 5), record)
-        answers = [
-            *_exchange_all(port, [odd_headers(posts.one(), rng) for _ in range(int(HEADERS * share))], record),
-            *_exchange_all(port, raw_requests(posts, rng, int(RAW * share)), record),
-        ]
-        slow = beside_slow_senders(port, load.traffic(cast, 10**9, seed=8), record, max(5.0, SLOW_S * share))
-        growth_mb = _memory_mb(workers) - warm_mb
+    with tempfile.TemporaryDirectory() as folder:
+        with serving(Path(folder), DATABASE_URL=url) as (master, port):
+            workers = [pid for pid in group_of(master.pid) if pid != master.pid]
+            _post_bodies(port, posts, int(BODIES * share / 5), record)
+            warm_mb = _memory_mb(workers)
+            _post_bodies(port, posts, int(BODIES * share * 4 / 5), record)
+            _exchange_all(port, [odd_headers(posts.one(), rng) for _ in range(int(HEADERS * share))], record)
+            _exchange_all(port, raw_requests(posts, rng, int(RAW * share)), record)
+            slow = beside_slow_senders(port, load.traffic(cast, 10**9, seed=8), record, max(5.0, SLOW_S * share))
+            growth_mb = _memory_mb(workers) - warm_mb
+            assert sorted(group_of(master.pid)) == sorted([master.pid, *workers]), "a worker died"
+        load.take_back(database, Path(folder))
         log = (Path(folder) / "serve.log").read_text()
-        assert sorted(group_of(master.pid)) == sorted([master.pid, *workers]), "a worker died"
     assert growth_mb < _MAX_GROWTH_MB * len(workers), f"{growth_mb:.0f} MB more"
     assert "Traceback" not in log, log[log.index("Traceback") :][:3_000]
     checked = check(database, record.attempted, record.acknowledged)
-    told = ", ".join(f"{word} {times}" for word, times in (record.answers + Counter(answers)).most_common())
+    told = ", ".join(f"{answer} {times}" for answer, times in record.answers.most_common())
     return f"answered {told}; {slow}; memory {growth_mb:+.1f} MB; {checked}"
 
 
@@ -508,20 +507,20 @@ def _body(rng: random.Random) -> bytes:
     return json.dumps({**_DOCUMENTED[0], "more": rng.getrandbits(60)}).encode()
 
 
-def _exchange_all(port: int, asked: list[Asked], record: load.Record) -> list[str]:
+def _exchange_all(port: int, asked: Sequence[Asked], record: load.Record) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = list(pool.map(lambda one: exchange(port, one.raw), asked))
-    for one, codes in zip(asked, answers, strict=True):
-        _judge(one, codes, record)
-    return [" ".join(map(str, codes)) or "closed" for codes in answers]
+        for one, codes in zip(asked, pool.map(lambda one: exchange(port, one.raw), asked), strict=True):
+            _judge(one, codes, record)
 
 
 def _judge(asked: Asked, codes: list[int], record: load.Record) -> None:
     # A transfer coding that is not known: RFC 9112 wants a 501.
     assert all(code < 500 or (code == 501 and b"ransfer" in asked.raw) for code in codes), (codes, asked.raw[:2_000])
+    record.answers[" ".join(map(str, codes)) or "closed"] += 1
     if asked.honest is not None:
         record.attempted[asked.honest.pair] += 1
-        record.acknowledged[asked.honest.pair] += codes[:1] == [200]
+        if codes[:1] == [200]:
+            record.acknowledged[asked.honest.pair] += 1
 
 
 def exchange(port: int, raw: bytes) -> list[int]:

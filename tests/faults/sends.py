@@ -69,14 +69,15 @@ def _run(database: Database, url: str, sends: int) -> str:
     with (
         tempfile.TemporaryDirectory() as folder,
         Simulator(speed=_SPEED, rates=_RATES, credit_iqd=10**9) as simulator,
-        _serving(Path(folder), url, simulator) as (master, port),
     ):
-        callers = _Callers(port=port, key=key)
-        first = callers.send_all(phones, meanwhile=lambda: _kill_a_worker(master.pid, rng))
-        assert simulator.wait_until_quiet(60)
-        _give_up_abandoned(database)
-        last = callers.send_all(phones)
-        assert simulator.wait_until_quiet(60)
+        with _serving(Path(folder), url, simulator) as (master, port):
+            callers = _Callers(port=port, key=key)
+            first = callers.send_all(phones, meanwhile=lambda: _kill_a_worker(master.pid, rng))
+            assert simulator.wait_until_quiet(60)
+            _give_up_abandoned(database)
+            last = callers.send_all(phones)
+            assert simulator.wait_until_quiet(60)
+        load.take_back(database, Path(folder))
         ledger = simulator.ledger
     assert all(last), "asked again in the end, everyone is told what became of it"
     assert all(one is None or one == other for one, other in zip(first, last, strict=True)), "the same answer for ever"
