@@ -27,8 +27,8 @@ SECONDS = 300.0  # on each store
 FLOOD_A_SECOND = 10_000
 GOOD_A_SECOND = 50
 _P99_S = 1.0
-_CONNECTIONS = 64
-_UNDER_WAY = 4  # on each
+_CONNECTIONS = 32
+_UNDER_WAY = 8  # on each
 _TICK_S = 0.01
 
 
