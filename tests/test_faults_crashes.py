@@ -21,16 +21,16 @@ def here(store_url: str) -> Iterator[Site]:
 
 
 def test_a_crash_anywhere_in_an_ingest_loses_nothing_acknowledged(here: Site) -> None:
-    ingests(here, CRASHES[0], step=2)
+    ingests(here, CRASHES[0], step=3)
 
 
 def test_a_crash_anywhere_in_a_send_sends_nothing_twice_and_hides_nothing(here: Site) -> None:
-    sends(here, CRASHES[1], step=6)
+    sends(here, CRASHES[1], step=8)
 
 
 def test_an_error_of_disk_or_line_is_never_answered_as_stored(here: Site) -> None:
-    ingests(here, (DISK_ERRORS if here.database.is_sqlite else LINE_ERRORS)[0], step=3)
+    ingests(here, (DISK_ERRORS if here.database.is_sqlite else LINE_ERRORS)[0], step=6)
 
 
 def test_an_error_that_stays_is_never_answered_as_sent(here: Site) -> None:
-    sends(here, (DISK_ERRORS if here.database.is_sqlite else LINE_ERRORS)[1], step=12)
+    sends(here, (DISK_ERRORS if here.database.is_sqlite else LINE_ERRORS)[1], step=16)

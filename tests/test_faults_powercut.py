@@ -7,7 +7,7 @@ import pytest
 
 from .faults import disk
 from .faults.driver import Driver, driving
-from .faults.powercut import cut, record
+from .faults.powercut import cut, record, record_spooling
 
 pytestmark = pytest.mark.skipif(not disk.can_be_built(), reason="needs gcc")
 
@@ -24,7 +24,13 @@ def empty(migrated_sqlite: Path) -> str:
 
 
 def test_what_was_acknowledged_is_there_after_a_power_cut(driver: Driver, empty: str, tmp_path: Path) -> None:
-    cut(record(driver, empty, tmp_path, callbacks=120), tmp_path / "left", cuts=200)
+    cut(record(driver, empty, tmp_path, callbacks=120), tmp_path / "left", cuts=120)
+
+
+def test_what_waited_in_the_spool_is_there_after_a_power_cut_and_counted_once(
+    driver: Driver, empty: str, tmp_path: Path
+) -> None:
+    cut(record_spooling(driver, empty, tmp_path, callbacks=60), tmp_path / "left", cuts=80)
 
 
 @pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])

@@ -9,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,7 @@ from .load import Posted
 
 _ROOT = Path(__file__).parents[2]
 _ORIGIN = "http://127.0.0.1:9"  # nothing listens there
+_DRAINED_WITHIN_S = 30.0
 _STAMPER = Stamper((SECRET_KEY,), _ORIGIN)
 
 
@@ -52,6 +54,7 @@ class Order:
     fails_on: bool = False
     threads: int = 1
     processes: int = 1
+    empties_spool: bool = False  # before it stops
     pragma: str = ""  # of each SQLite connection, after our own: to see that the harness notices
 
 
@@ -111,8 +114,8 @@ class Driver:
         self._process = process
         self._log = log
 
-    def obey(self, order: Order) -> Obeyed:
-        """Run one order in a child of its own, up to its end or its crash."""
+    def obey(self, order: Order, when_answered: Callable[[], None] = lambda: None) -> Obeyed:
+        """Run one order in a child of its own, up to its end or its crash; `when_answered`: all of its requests."""
         orders, told_back = self._process.stdin, self._process.stdout
         assert orders is not None
         assert told_back is not None
@@ -129,6 +132,8 @@ class Driver:
                 obeyed.calls += told["calls"]
             else:
                 obeyed.answers.append(Answer(**told))
+                if len(obeyed.answers) == len(order.requests):
+                    when_answered()
         raise AssertionError(f"the driver is gone: {self._log.read_text()[-3000:]}")
 
 
@@ -202,6 +207,10 @@ def _obey(order: Order, places: Sequence[int]) -> None:
 
     with ThreadPoolExecutor(order.threads) as pool:
         list(pool.map(ask, places))
+    give_up_at = time.monotonic() + _DRAINED_WITHIN_S
+    while order.empties_spool and not app.extensions["wasl"].spool.is_empty():
+        assert time.monotonic() < give_up_at, "the spool was not drained"
+        time.sleep(0.01)
     close(app)
     _say({"calls": shim.calls()})
 

@@ -8,12 +8,14 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from webhook_app.database import Database
+from webhook_app.database import Database, sqlite_module
 from webhook_app.simulator.ledger import Entry
 
 from . import Stores
@@ -28,10 +30,12 @@ _THREADS, _PROCESSES = 8, 2
 
 
 def run(share: float, stores: Stores) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="wasl-powercut-") as folder, driving(Path(folder)) as driver:
-        recording = record(driver, stores["SQLite"], Path(folder), _CALLBACKS)
-        cut(recording, Path(folder) / "left", int(CUTS * share))
-        yield f"{int(CUTS * share)} cuts of {recording}: all acknowledged ones were there"
+    cuts = int(CUTS * share / 2)
+    for what, recorded in (("store", record), ("spool", record_spooling)):
+        with tempfile.TemporaryDirectory(prefix="wasl-powercut-") as folder, driving(Path(folder)) as driver:
+            recording = recorded(driver, stores["SQLite"], Path(folder), _CALLBACKS)
+            cut(recording, Path(folder) / "left", cuts)
+            yield f"{what}, {recording}: {cuts} cuts, all acknowledged ones were there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +53,59 @@ class Recording:
 
 def record(driver: Driver, url: str, folder: Path, callbacks: int, *, pragma: str = "") -> Recording:
     """Let two processes take callbacks into a copy of an empty SQLite store."""
+    return _record(driver, *_prepare(url, folder, callbacks), pragma=pragma)
+
+
+def record_spooling(driver: Driver, url: str, folder: Path, callbacks: int) -> Recording:
+    """The same with the store locked by somebody else until all is answered: the spool takes it, and gives it back."""
+    data, posted = _prepare(url, folder, callbacks)
+    with locked(data / "wasl.db") as unlock:
+        recording = _record(driver, data, posted, unlock, empties_spool=True)
+    assert any("/spool/" in each.path for each in recording.records), "nothing was spooled"
+    return recording
+
+
+def _prepare(url: str, folder: Path, callbacks: int) -> tuple[Path, list[Posted]]:
     data = folder / "data"
     database = Database(own_store(url, data))
     posted = list(traffic(prepare(database, callbacks), callbacks))
     database.engine.dispose()
-    disk = Disk(data)
+    return data, posted
+
+
+def _record(
+    driver: Driver,
+    data: Path,
+    posted: Sequence[Posted],
+    when_answered: Callable[[], None] = lambda: None,
+    **how: Any,
+) -> Recording:
+    disk, written = Disk(data), data.with_name("record")
     order = Order(
         environment=environment_of(data),
         requests=[callback_request(one) for one in posted],
         folder=str(data),
-        record_at=str(folder / "record"),
+        record_at=str(written),
         threads=_THREADS,
         processes=_PROCESSES,
-        pragma=pragma,
+        **how,
     )
-    obeyed = driver.obey(order)
-    assert obeyed.statuses == [200] * callbacks, Counter(obeyed.statuses)
-    records = list(read_records(folder / "record"))
+    obeyed = driver.obey(order, when_answered)
+    assert set(obeyed.statuses) == {200}, Counter(obeyed.statuses)
+    records = list(read_records(written))
     _see_nothing_missed(disk, records, data)
     return Recording(disk=disk, records=records, posted=posted)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[Callable[[], None]]:
+    """An SQLite file that somebody else writes to, all the time; until the function is called, or the block ends."""
+    connection = sqlite_module().connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield lambda: connection.execute("ROLLBACK")
+    finally:
+        connection.close()
 
 
 def _see_nothing_missed(disk: Disk, records: Sequence[Record], data: Path) -> None:
