@@ -228,6 +228,8 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
         cursor.execute(f"PRAGMA journal_mode = {journal}")
     cursor.execute(f"PRAGMA synchronous = {sync}")
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA cache_size = -8000")  # kB: the indexes' upper pages stay at hand
+    cursor.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: those written again and again are copied less often
     cursor.close()
 
 

@@ -13,7 +13,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +26,7 @@ from .database import Crossed, Database, StoreAway
 from .receiving import Arrival, SpoolPlace
 from .spool import Spool
 
-MOST_IN_FLIGHT = 32
+MOST_IN_FLIGHT = 64
 _MOST_AT_ONCE = 64
 _LINGER_S = 0.002  # while others are on their way, waiting for them saves them a transaction
 _PATIENCE_S = 3.5  # whoever has to be told to come again hears it within 5 s
@@ -45,12 +44,17 @@ class NotDurable(Exception):
     """Neither the store nor the spool took the callback: it should come again."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Waiting:
-    """A callback and the request that waits for its verdict."""
+    """A callback, and the request that waits to hear what became of it."""
 
     arrival: Arrival
-    verdict: "Future[str]" = field(default_factory=Future)
+    outcome: "SimpleQueue[str | NotDurable]" = field(default_factory=SimpleQueue)
+    is_answered: bool = False
+
+    def answer(self, outcome: str | NotDurable) -> None:
+        self.is_answered = True
+        self.outcome.put(outcome)
 
 
 class Inbox:
@@ -90,10 +94,13 @@ class Inbox:
         waiting = _Waiting(arrival=arrival)
         self._queue.put(waiting)
         try:
-            return waiting.verdict.result(_PATIENCE_S)
-        except TimeoutError:
+            outcome = waiting.outcome.get(timeout=_PATIENCE_S)
+        except Empty:
             # The store hangs. It may yet take this one: the arrival's id tells that it is the same.
             return self._spool_one(arrival)
+        if isinstance(outcome, NotDurable):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
         """End the writer when it has stored what is queued."""
@@ -144,7 +151,7 @@ class Inbox:
                 return
             except StoreAway:
                 self._note_store(away=True)
-        batch = [one for one in batch if not one.verdict.done()]
+        batch = [one for one in batch if not one.is_answered]
         try:
             self._spool_all([one.arrival for one in batch])
             _answer(batch, "spooled")
@@ -165,7 +172,7 @@ class Inbox:
             _set_aside(self._database, batch[0].arrival, fault)
             verdicts = ["quarantined"]
         for one, verdict in zip(batch, verdicts, strict=True):
-            one.verdict.set_result(verdict)
+            one.answer(verdict)
 
     def _may_try_the_store(self) -> bool:
         """While it is away, whoever drains the spool finds out when it is back."""
@@ -258,14 +265,10 @@ def _set_aside(database: Database, arrival: Arrival, fault: Exception) -> None:
     receiving.set_aside(database, arrival, f"taking it in failed: {type(fault).__name__}")
 
 
-def _answer(batch: Sequence[_Waiting], answer: str | Exception) -> None:
+def _answer(batch: Sequence[_Waiting], outcome: str | NotDurable) -> None:
     for one in batch:
-        if one.verdict.done():
-            continue
-        if isinstance(answer, Exception):
-            one.verdict.set_exception(answer)
-        else:
-            one.verdict.set_result(answer)
+        if not one.is_answered:
+            one.answer(outcome)
 
 
 def _to_record(arrival: Arrival) -> bytes:

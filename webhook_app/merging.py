@@ -4,13 +4,13 @@ One message at a time for whoever has more to change in it (`lock`, `add`, `merg
 (`hold`, `Held.tell`, `save`). What a row's columns are after a join is `columns_after` for both.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from . import counting, status
@@ -27,7 +27,19 @@ _WRITTEN = (
     *("delivery", "status", "closed", "channel", "reason", "settled_at", "last_fact_at", "charged_iqd"),
     *("sms_id", "track_at"),
 )
+# Made once: to build a statement costs more than to run it.
 _TABLE = cast(Table, Message.__table__)
+_HOLD = select(*(_TABLE.c[name] for name in _READ)).with_for_update()
+_HOLD_BY_ID = _HOLD.where(_TABLE.c.id.in_(bindparam("ids", expanding=True))).order_by(_TABLE.c.id)
+_SOURCE_AND_SMS_ID = (_TABLE.c.source_id, _TABLE.c.sms_id)
+_HOLD_BY_SMS_ID = _HOLD.where(tuple_(*_SOURCE_AND_SMS_ID).in_(bindparam("keys", expanding=True))).order_by(
+    *_SOURCE_AND_SMS_ID
+)
+_SAVE = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("held_id"))
+    .values({name: bindparam(f"new_{name}") for name in _WRITTEN})
+)
 
 
 def lock(session: Session, message_id: UUID) -> Message | None:
@@ -49,7 +61,7 @@ def merge(session: Session, message: Message, facts: Iterable[Fact] = (), **colu
     before = columns_of(message)
     known = status.from_json(message.delivery)
     joined = known.join(status.fold(facts))
-    tells = tells_news(known, joined)
+    tells = joined.knows_more_than(known)
     _set(message, columns)
     got_sms_id = before["sms_id"] is None and message.sms_id is not None  # read off an answer that made no sense
     derive(message, joined, is_news=tells or got_sms_id)
@@ -79,16 +91,23 @@ class Held:
     def tell(self, fact: Fact) -> bool:
         """Join one fact; returns whether it told anything new."""
         joined = self.delivery.join(status.of_fact(fact))
-        tells = tells_news(self.delivery, joined)
+        tells = joined.knows_more_than(self.delivery)
         self.delivery, self.is_told, self.has_news = joined, True, self.has_news or tells
         return tells
 
 
-def hold(connection: Connection, condition: ColumnElement[bool], order: Sequence[ColumnElement[Any]]) -> list[Held]:
-    """The messages that fulfil the condition, locked in this order until the transaction ends."""
-    columns = [_TABLE.c[name] for name in _READ]
-    found = connection.execute(select(*columns).where(condition).order_by(*order).with_for_update())
-    return [Held(row=dict(row._mapping)) for row in found]
+def hold(connection: Connection, ids: Collection[UUID]) -> list[Held]:
+    """The messages of these ids, locked in the order of their ids until the transaction ends."""
+    return _held(connection.execute(_HOLD_BY_ID, {"ids": list(ids)}))
+
+
+def hold_of_sources(connection: Connection, keys: Collection[tuple[Any, ...]]) -> list[Held]:
+    """The messages of these source ids and smsIds, locked in that order."""
+    return _held(connection.execute(_HOLD_BY_SMS_ID, {"keys": list(keys)}))
+
+
+def _held(found: Iterable[Row[Any]]) -> list[Held]:
+    return [Held(row=row._asdict()) for row in found]
 
 
 def save(connection: Connection, held: Iterable[Held]) -> None:
@@ -103,13 +122,6 @@ def save(connection: Connection, held: Iterable[Held]) -> None:
         # An executemany: the driver sends all of them in one go.
         connection.execute(_SAVE, rows)
         counting.append(connection, changes)
-
-
-_SAVE = (
-    update(_TABLE)
-    .where(_TABLE.c.id == bindparam("held_id"))
-    .values({name: bindparam(f"new_{name}") for name in _WRITTEN})
-)
 
 
 def columns_of(message: Message) -> dict[str, Any]:
@@ -137,11 +149,6 @@ def columns_after(row: Mapping[str, Any], delivery: Delivery, *, is_news: bool) 
         "sms_id": sms_id,
         "track_at": track_at,
     }
-
-
-def tells_news(known: Delivery, joined: Delivery) -> bool:
-    """Whether the join knows more than when something was last heard."""
-    return replace(joined, last_at=None) != replace(known, last_at=None)
 
 
 def _set(message: Message, columns: Mapping[str, Any]) -> None:

@@ -31,11 +31,45 @@ from .status import Status
 _MESSAGE, _CALLBACK, _INTAKE, _SPOOLED = (
     cast(Table, model.__table__) for model in (Message, Callback, Intake, Spooled)
 )
-_PLACE_ORPHAN = (
-    update(_CALLBACK)
-    .where(_CALLBACK.c.target_id == bindparam("of_target"), _CALLBACK.c.digest == bindparam("of_digest"))
-    .values({name: bindparam(f"now_{name}") for name in ("verdict", "message_id", "changed")})
-)
+_SOURCE_AND_SMS_ID = (_MESSAGE.c.source_id, _MESSAGE.c.sms_id)
+_TARGET_AND_DIGEST = (_CALLBACK.c.target_id, _CALLBACK.c.digest)
+
+
+class _Statements:
+    """Made once for each store: to build a statement costs more than to run it."""
+
+    sources = select(Source.id, Source.name).where(Source.id.in_(bindparam("ids", expanding=True)))
+    known_sms_ids = select(*_SOURCE_AND_SMS_ID).where(
+        tuple_(*_SOURCE_AND_SMS_ID).in_(bindparam("keys", expanding=True))
+    )
+    stored = select(*_TARGET_AND_DIGEST, _CALLBACK.c.id, _CALLBACK.c.verdict, _CALLBACK.c.received_at).where(
+        tuple_(*_TARGET_AND_DIGEST).in_(bindparam("keys", expanding=True))
+    )
+    place_orphan = (
+        update(_CALLBACK)
+        .where(_CALLBACK.c.target_id == bindparam("of_target"), _CALLBACK.c.digest == bindparam("of_digest"))
+        .values({name: bindparam(f"now_{name}") for name in ("verdict", "message_id", "changed")})
+    )
+
+    def __init__(self, insert: Any) -> None:
+        self.add_message = insert(_MESSAGE).on_conflict_do_nothing().returning(_MESSAGE.c.id)
+        row = insert(_CALLBACK)
+        self.add_or_repeat = row.on_conflict_do_update(
+            index_elements=_TARGET_AND_DIGEST, set_={"repeats": _CALLBACK.c.repeats + row.excluded.repeats + 1}
+        )
+        row = insert(_INTAKE)
+        self.count = row.on_conflict_do_update(
+            index_elements=_INTAKE.primary_key, set_={"callbacks": _INTAKE.c.callbacks + row.excluded.callbacks}
+        )
+        row = insert(_SPOOLED)
+        self.move_on = row.on_conflict_do_update(
+            index_elements=_SPOOLED.primary_key,
+            set_={"taken_bytes": row.excluded.taken_bytes},
+            where=_SPOOLED.c.taken_bytes < row.excluded.taken_bytes,
+        ).returning(_SPOOLED.c.name)
+
+
+_STATEMENTS = {"sqlite": _Statements(sqlite_insert), "postgresql": _Statements(postgresql_insert)}
 
 log = structlog.get_logger()
 
@@ -136,8 +170,7 @@ def _find_messages(connection: Connection, read: Sequence[_Read]) -> None:
     First the URLs' own, then the sources', each in one order: two batches wait for each other, they cannot deadlock.
     """
     targets = {one.arrival.target_id for one in read}
-    held = merging.hold(connection, _MESSAGE.c.id.in_(sorted(targets)), [_MESSAGE.c.id])
-    own = {one.row["id"]: one for one in held}
+    own = {message.row["id"]: message for message in merging.hold(connection, targets)}
     for one in read:
         one.message = own.get(one.arrival.target_id)
     if strangers := targets - own.keys():
@@ -145,8 +178,9 @@ def _find_messages(connection: Connection, read: Sequence[_Read]) -> None:
 
 
 def _find_messages_of_sources(connection: Connection, read: Sequence[_Read]) -> None:
-    ids = sorted({one.arrival.target_id for one in read})
-    sources = {row.id: row for row in connection.execute(select(Source.id, Source.name).where(Source.id.in_(ids)))}
+    statements = _STATEMENTS[connection.dialect.name]
+    ids = list({one.arrival.target_id for one in read})
+    sources = {row.id: row.name for row in connection.execute(statements.sources, {"ids": ids})}
     named: dict[tuple[UUID, str], _Read] = {}
     for one in read:
         if one.report is None or one.arrival.target_id not in sources:
@@ -158,17 +192,14 @@ def _find_messages_of_sources(connection: Connection, read: Sequence[_Read]) -> 
     if not named:
         return
     keys = sorted(named)
-    columns = _MESSAGE.c.source_id, _MESSAGE.c.sms_id
-    of_keys = tuple_(*columns).in_(keys)
     # Made before any is locked: who holds an old one while he waits for another's new one could be waited for himself.
-    known = {tuple(row) for row in connection.execute(select(*columns).where(of_keys))}
+    known = {tuple(row) for row in connection.execute(statements.known_sms_ids, {"keys": keys})}
     made: set[UUID] = set()
-    if new := [_first_seen(named[key], sources[key[0]].name) for key in keys if key not in known]:
-        insert = _insert(connection, _MESSAGE).on_conflict_do_nothing().returning(_MESSAGE.c.id)
-        made.update(connection.execute(insert, new).scalars())
+    if new := [_first_seen(named[key], sources[key[0]]) for key in keys if key not in known]:
+        made.update(connection.execute(statements.add_message, new).scalars())
     held = {
         (message.row["source_id"], message.row["sms_id"]): message
-        for message in merging.hold(connection, of_keys, columns)
+        for message in merging.hold_of_sources(connection, keys)
     }
     for message in held.values():
         message.is_new = message.row["id"] in made
@@ -200,9 +231,8 @@ def _first_seen(one: _Read, source_name: str) -> dict[str, Any]:
 
 def _find_stored(connection: Connection, read: Sequence[_Read]) -> None:
     """Which of these bodies came before."""
-    columns = _CALLBACK.c.target_id, _CALLBACK.c.digest
-    looked_at = select(*columns, _CALLBACK.c.id, _CALLBACK.c.verdict, _CALLBACK.c.received_at)
-    found = connection.execute(looked_at.where(tuple_(*columns).in_(sorted({one.key for one in read}))))
+    keys = list({one.key for one in read})
+    found = connection.execute(_STATEMENTS[connection.dialect.name].stored, {"keys": keys})
     stored = {(row.target_id, row.digest): row._mapping for row in found}
     for one in read:
         one.stored = stored.get(one.key)
@@ -228,15 +258,10 @@ def _store(connection: Connection, read: Sequence[_Read]) -> None:
     times = Counter(one.key for one in read if not one.is_itself)
     first = {one.key: one for one in reversed(read)}
     if rows := [_row(first[key]) | {"repeats": times[key] - 1} for key in sorted(times)]:
-        upsert = _insert(connection, _CALLBACK)
-        upsert = upsert.on_conflict_do_update(
-            index_elements=["target_id", "digest"],
-            set_={"repeats": _CALLBACK.c.repeats + upsert.excluded.repeats + 1},
-        )
-        connection.execute(upsert, rows)
+        connection.execute(_STATEMENTS[connection.dialect.name].add_or_repeat, rows)
     if found := [first[key] for key in sorted(times) if first[key].is_found]:
         rows = [{"of_target": one.key[0], "of_digest": one.key[1]} | _now(_row(one)) for one in found]
-        connection.execute(_PLACE_ORPHAN, rows)
+        connection.execute(_Statements.place_orphan, rows)
 
 
 def _now(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,30 +293,17 @@ def _count(connection: Connection, writer: str, read: Sequence[_Read]) -> None:
         )
         for one in read
     )
-    row = _insert(connection, _INTAKE)
-    connection.execute(
-        row.on_conflict_do_update(
-            index_elements=["minute", "what", "writer"],
-            set_={"callbacks": _INTAKE.c.callbacks + row.excluded.callbacks},
-        ),
-        [
-            {"minute": minute, "what": what, "writer": writer, "callbacks": n}
-            for (minute, what), n in sorted(fates.items())
-        ],
-    )
+    rows = [
+        {"minute": minute, "what": what, "writer": writer, "callbacks": n, "sample": None}
+        for (minute, what), n in sorted(fates.items())
+    ]
+    connection.execute(_STATEMENTS[connection.dialect.name].count, rows)
 
 
 def _move_on(connection: Connection, place: SpoolPlace) -> bool:
     """Note how far the spool file is taken, in the same transaction; False when it was taken so far before."""
-    row = _insert(connection, _SPOOLED).values(name=place.name, taken_bytes=place.end_bytes)
-    moved = connection.execute(
-        row.on_conflict_do_update(
-            index_elements=["name"],
-            set_={"taken_bytes": row.excluded.taken_bytes},
-            where=_SPOOLED.c.taken_bytes < row.excluded.taken_bytes,
-        ).returning(_SPOOLED.c.name)
-    )
-    return moved.first() is not None
+    row = {"name": place.name, "taken_bytes": place.end_bytes}
+    return connection.execute(_STATEMENTS[connection.dialect.name].move_on, row).first() is not None
 
 
 def _log(read: Sequence[_Read]) -> None:
@@ -301,8 +313,3 @@ def _log(read: Sequence[_Read]) -> None:
         if one.verdict in ("orphan", "quarantined"):
             target_id = str(one.arrival.target_id)
             log.warning("callback.unplaced", target_id=target_id, verdict=one.verdict, note=one.note)
-
-
-def _insert(connection: Connection, table: Table) -> Any:
-    """An INSERT that may say ON CONFLICT, in the store's own dialect."""
-    return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)

@@ -97,12 +97,14 @@ def _hold_messages(connection: Connection, batch: Sequence[Row[Any]]) -> list[_R
         return read
     # In the order of `receiving`, or the two could deadlock: the URLs' own messages first, then those of sources.
     own = {row.message_id for row in batch if row.message_id == row.target_id}
-    others = {row.message_id for row in batch} - own
-    held = merging.hold(connection, _MESSAGE.c.id.in_(own), [_MESSAGE.c.id])
-    held += merging.hold(connection, _MESSAGE.c.id.in_(others), [_MESSAGE.c.source_id, _MESSAGE.c.sms_id])
+    of_sources = select(_MESSAGE.c.source_id, _MESSAGE.c.sms_id).where(
+        _MESSAGE.c.id.in_({row.message_id for row in batch} - own)
+    )
+    held = merging.hold(connection, own)
+    held += merging.hold_of_sources(connection, [tuple(row) for row in connection.execute(of_sources)])
     by_id = {message.row["id"]: message for message in held}
     for row, one in zip(batch, read, strict=True):
-        one.message = by_id[row.message_id]
+        one.message = by_id.get(row.message_id)  # None: it was given another smsId at this moment
     return read
 
 
@@ -117,8 +119,9 @@ def _tell_again(connection: Connection, batch: Sequence[Row[Any]], read: Sequenc
     placed: dict[tuple[UUID, str], dict[str, Any]] = {}
     moved: Counter[Move] = Counter()
     for row, one in zip(batch, read, strict=True):
-        if one.report is None or one.note or found[row.id] != row.verdict:
-            continue  # still not understood; or a repeat of it placed it meanwhile
+        was_quicker = found[row.id] != row.verdict or (row.verdict == "accepted" and one.message is None)
+        if one.report is None or one.note or was_quicker:
+            continue  # still not understood; or somebody changed its place meanwhile
         is_news = one.message is not None and one.message.tell(one.report.fact(row.received_at))
         verdict = "accepted" if one.message is not None else "orphan"
         if is_news or verdict != row.verdict:

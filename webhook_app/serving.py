@@ -10,10 +10,11 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from . import create_app, logs
+from .inbox import MOST_IN_FLIGHT
 from .settings import Settings
 from .web.context import MAX_BODY_BYTES
 
-THREADS = 16
+THREADS = MOST_IN_FLIGHT + 16  # however many callbacks wait for their commit, pages and sends find a thread
 _GRACE_S = 20
 
 

@@ -153,6 +153,14 @@ class Delivery:
             last_at=max((at for at in (self.last_at, other.last_at) if at), default=None),
         )
 
+    def knows_more_than(self, earlier: "Delivery") -> bool:
+        """Whether this join of `earlier` with something knows more than when something was last heard."""
+        return self._knowledge != earlier._knowledge
+
+    @property
+    def _knowledge(self) -> tuple[object, ...]:
+        return self.channels, self.known, self.sms_ids, self.unknown_words, self.cost_iqd
+
     @property
     def charged_iqd(self) -> int | None:
         return self.cost_iqd.get("tracking", self.cost_iqd.get("answer"))

@@ -58,7 +58,7 @@ class Door:
         if f"{before}/" != _PATH or not target_id:
             return self._app(environ, start_response)
         status, answer, headers = self._answer(environ, target_id)
-        body = json.dumps(answer).encode()
+        body = json.dumps(answer, separators=(",", ":")).encode() + b"\n"
         start_response(f"{status.value} {status.phrase}", [*_HEADERS, *headers, ("Content-Length", str(len(body)))])
         return [body]
 
