@@ -5,7 +5,6 @@ import importlib
 import pkgutil
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +21,9 @@ from . import Stores, __path__
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="RUN")
-    parser.add_argument("--share", type=float, default=0.02, help="of the full run; default 0.02, about as in the suite")
+    parser.add_argument("--share", type=float, default=0.02, help="of the full run; default 0.02, as in the suite")
     parser.add_argument("--full", action="store_const", const=1.0, dest="share")
     asked = parser.parse_args()
-    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # the test PostgreSQL takes /tmp then
     runs = find_runs()
     if unknown := set(asked.names) - {*runs, "all"}:
         parser.error(f"no run is called {', '.join(sorted(unknown))}")

@@ -91,11 +91,10 @@ class Killable:
     def kill(self, victim: str, rng: random.Random) -> None:
         """Kill a "worker", the "master" or the "group", and see to it that Wasl comes back."""
         master = self._masters[-1]
-        members = group_of(master.pid)
         if victim == "worker":
-            _kill(*rng.sample([pid for pid in members if pid != master.pid], 1))
+            _kill(rng.choice(_workers(master)))
             return
-        _kill(*(members if victim == "group" else [master.pid]))
+        _kill(*(group_of(master.pid) if victim == "group" else [master.pid]))
         master.wait()
         began_s = time.monotonic()
         self._start()
@@ -119,6 +118,14 @@ class Killable:
                     return
                 time.sleep(0.02)
         raise AssertionError(f"not back on its port within {_BACK_WITHIN_S:.0f} s")
+
+
+def _workers(master: "subprocess.Popen[bytes]") -> list[int]:
+    """Those that live; when the last kills were close together, it may take a moment until there is one."""
+    while not (workers := [pid for pid in group_of(master.pid) if pid != master.pid]):
+        assert master.poll() is None, "the master died by itself"
+        time.sleep(0.02)
+    return workers
 
 
 def _kill(*pids: int) -> None:
