@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -25,6 +26,7 @@ from .test_translation import Marked as Marked
 from .test_translation import reader as reader
 from .test_translation import unmarked
 
+BAGHDAD = ZoneInfo("Asia/Baghdad")
 SAMPLE = {"from": "203.0.113.9", "User-Agent": "<script>alert(1)</script>"}
 
 
@@ -319,12 +321,23 @@ def test_a_bar_leads_to_the_callbacks_of_its_minute_and_before(browser: Browser,
     assert links(browser.soup(link), "a.row-link") == [f"/callbacks/{row_id}" for row_id in (ids[1], ids[0])]
 
 
+def test_a_bar_of_nothing_but_refusals_leads_to_their_causes(browser: Browser, database: Database) -> None:
+    refuse(database, Cause.WRONG_SECRET)
+    assert {str(bar["href"]) for bar in browser.soup("/callbacks").select("svg.bars a")} == {"/callbacks/refused"}
+
+
+def test_a_flood_of_refusals_flattens_nothing_else(app: Flask) -> None:
+    quiet, flooded = [minute(accepted=5, too_big=1)], [minute(accepted=5, too_big=600_000)]
+    with app.test_request_context():
+        drawn = [intake.intake_chart(minutes, intake.SIZES["wide"], BAGHDAD).bars[0] for minutes in (quiet, flooded)]
+    assert drawn[0].segments == drawn[1].segments
+
+
 def test_time_runs_from_right_to_left_in_a_mirrored_picture(app: Flask) -> None:
     minutes = [minute(accepted=1), minute(accepted=2)]
     with app.test_request_context():
         plain, mirrored = (
-            intake.intake_chart(minutes, intake.SIZES["wide"], NOW.tzinfo, mirrored=mirror)  # type: ignore[arg-type]
-            for mirror in (False, True)
+            intake.intake_chart(minutes, intake.SIZES["wide"], BAGHDAD, mirrored=mirror) for mirror in (False, True)
         )
     assert [bar.x for bar in plain.bars] == [bar.x for bar in mirrored.bars][::-1]
 

@@ -15,6 +15,7 @@ from webhook_app.web.formats.translation import format_local, gettext
 from webhook_app.web.formats.words import channel_name, outcome_tone, reason_words
 
 _AXIS_HEIGHT = 22
+_LANE_HEIGHT = 44.0
 _NICE_SECONDS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
 _CHARACTER = 8.0  # a letter of the strip's text, on average
 
@@ -63,7 +64,9 @@ class Stack:
     row: Bucket | IntakeMinute
     parts: tuple[tuple[str, int], ...]
     title: str
-    link: Mapping[str, str]
+    endpoint: str
+    link: Mapping[str, str]  # the endpoint's arguments
+    below: int = 0  # bad ones in a lane of their own under the zero line: a flood of them must not flatten the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,8 @@ class Bar:
     segments: tuple[Segment, ...]
     span: str
     title: str
-    link: Mapping[str, str]  # the arguments of the link to what is behind it
+    endpoint: str
+    link: Mapping[str, str]
     row: Bucket | IntakeMinute
 
 
@@ -88,6 +92,7 @@ class Bar:
 class BarChart:
     size: Size
     base: float  # y of the zero line
+    foot: float  # and of the last one above the times
     label_y: float
     scale_x: float  # where the scale's numbers begin
     bars: tuple[Bar, ...]
@@ -152,6 +157,7 @@ def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored
             row=bucket,
             parts=(("ok", bucket.delivered), ("bad", bucket.failed), ("wait", bucket.waiting)),
             title=_bar_title(bucket, zone),
+            endpoint="pages.messages",
             link={"from": wire_time(bucket.start, zone), "to": wire_time(bucket.end, zone)},
         )
         for bucket in buckets
@@ -161,7 +167,9 @@ def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored
 
 def stacked(stacks: Sequence[Stack], size: Size, zone: ZoneInfo, *, mirrored: bool) -> BarChart:
     """A bar for each stack, side by side in time."""
-    base = float(size.height - _AXIS_HEIGHT)
+    most_below = max((stack.below for stack in stacks), default=0)
+    foot = float(size.height - _AXIS_HEIGHT)
+    base = foot - _LANE_HEIGHT if most_below else foot
     top = _nice_above(max((_total(stack) for stack in stacks), default=0))
     slot = size.width / max(len(stacks), 1)
     gap = min(3.0, slot * 0.16)
@@ -173,9 +181,11 @@ def stacked(stacks: Sequence[Stack], size: Size, zone: ZoneInfo, *, mirrored: bo
         Bar(
             x=round(place(index) + gap / 2, 2),
             width=round(slot - gap, 2),
-            segments=_segments(stack, base, (base - 12) / top),
+            segments=_segments(stack, base, (base - 12) / top)
+            + _below(stack, base, (foot - base) / max(most_below, 1)),
             span=span_label(stack.row.start, stack.row.end, zone),
             title=stack.title,
+            endpoint=stack.endpoint,
             link=stack.link,
             row=stack.row,
         )
@@ -190,10 +200,13 @@ def stacked(stacks: Sequence[Stack], size: Size, zone: ZoneInfo, *, mirrored: bo
         for part in (1, 2)
         if top * part % 2 == 0
     )
+    if most_below:
+        grid += (Mark(at=foot, text=f"{most_below:,}", anchor="start"),)
     return BarChart(
         size=size,
         base=base,
-        label_y=base + 16,
+        foot=foot,
+        label_y=foot + 16,
         scale_x=size.width - 2.0 if mirrored else 2.0,
         bars=bars,
         times=times,
@@ -213,6 +226,11 @@ def _segments(stack: Stack, base: float, scale: float) -> tuple[Segment, ...]:
             y -= height
             segments.append(Segment(tone=tone, y=round(y, 2), height=round(height, 2)))
     return tuple(segments)
+
+
+def _below(stack: Stack, base: float, scale: float) -> tuple[Segment, ...]:
+    height = max(stack.below * scale, 2.0)
+    return (Segment(tone="bad", y=base, height=round(height, 2)),) if stack.below else ()
 
 
 def _bar_title(bucket: Bucket, zone: ZoneInfo) -> str:

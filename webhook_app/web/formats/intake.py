@@ -12,8 +12,8 @@ from webhook_app.web.formats.translation import gettext, ngettext
 from webhook_app.web.formats.words import Label
 
 SIZES = {
-    "wide": Size(width=960, height=150, labels=7, name="wide"),
-    "tall": Size(width=327, height=180, labels=4, name="tall"),
+    "wide": Size(width=960, height=170, labels=7, name="wide"),
+    "tall": Size(width=327, height=200, labels=4, name="tall"),
 }
 # What became of a callback: its column's head, its tone, and how many of them are spoken of.
 KINDS: Mapping[str, tuple[str, str, str]] = {
@@ -187,17 +187,22 @@ def _commonest_cause(minutes: Sequence[IntakeMinute]) -> str:
 
 
 def intake_chart(minutes: Sequence[IntakeMinute], size: Size, zone: ZoneInfo, *, mirrored: bool = False) -> BarChart:
-    """A bar a minute; a click leads to the callbacks of that minute and before."""
-    stacks = [
-        Stack(
-            row=minute,
-            parts=tuple((KINDS[kind][1], count) for kind, count in by_kind(minute).items()),
-            title=_minute_title(minute, zone),
-            link={"before": str(first_id(minute.end))},
-        )
-        for minute in minutes
-    ]
-    return stacked(stacks, size, zone, mirrored=mirrored)
+    """A bar a minute, what was refused below it; a click leads to the callbacks of that minute and before."""
+    return stacked([_stack(minute, zone) for minute in minutes], size, zone, mirrored=mirrored)
+
+
+def _stack(minute: IntakeMinute, zone: ZoneInfo) -> Stack:
+    counts = by_kind(minute)
+    refused = counts.pop("refused")
+    is_stored = any(counts.values())
+    return Stack(
+        row=minute,
+        parts=tuple((KINDS[kind][1], count) for kind, count in counts.items()),
+        below=refused,
+        title=_minute_title(minute, zone),
+        endpoint="callback_pages.callbacks" if is_stored else "callback_pages.refused",
+        link={"before": str(first_id(minute.end))} if is_stored else {},
+    )
 
 
 def _minute_title(minute: IntakeMinute, zone: ZoneInfo) -> str:
