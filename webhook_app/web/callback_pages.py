@@ -53,11 +53,12 @@ def replay(callback_id: UUID) -> ResponseReturnValue:
     if not done.looked_at:
         abort(404, _("There is no callback with this id."))
     if done.messages:
-        flash(_("It told its message something new."), "success")
+        words = _("It told its message something new.")
+    elif done.moved:
+        words = _("It leads to something now, yet it told nothing new.")
     else:
-        flash(
-            _("It leads to something now, yet it told nothing new.") if done.moved else _("Nothing changed."), "success"
-        )
+        words = _("Nothing changed.")
+    flash(words, "success")
     return redirect(url_for("callback_pages.callback", callback_id=callback_id), 303)
 
 
@@ -70,12 +71,9 @@ def replay_all() -> ResponseReturnValue:
     newest = figures.newest_callbacks(wasl().database, verdict, _REPLAYED_AT_ONCE)
     done = replaying.replay(wasl().database, verdicts=[verdict], callback_ids=newest)
     known = {"moved": f"{sum(done.moved.values()):,}", "looked_at": f"{done.looked_at:,}"}
-    flash(
-        _("%(moved)s of %(looked_at)s lead to something now.", **known) if done.moved else _("Nothing changed."),
-        "success",
-    )
+    words = _("%(moved)s of %(looked_at)s lead to something now.", **known) if done.moved else _("Nothing changed.")
+    flash(words, "success")
     if done.looked_at == _REPLAYED_AT_ONCE:
-        flash(
-            _("Only the newest %(looked_at)s were replayed; the command wasl replay takes them all.", **known), "info"
-        )
+        more = _("Only the newest %(looked_at)s were replayed; the command wasl replay takes them all.", **known)
+        flash(more, "info")
     return redirect(url_for("callback_pages.callbacks", verdict=verdict), 303)
