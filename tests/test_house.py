@@ -100,7 +100,7 @@ def test_only_the_listed_rooms_know_otpiq_s_words() -> None:
 
 
 def test_only_flows_open_transactions() -> None:
-    openers = {module for module, tree in MODULES.items() if any(calls(tree, "transaction", "connection"))}
+    openers = {module for module, tree in MODULES.items() if any(calls(tree, "transaction", "writing"))}
     assert openers - MAY_OPEN_TRANSACTIONS == set()
 
 

@@ -104,8 +104,8 @@ class Database:
             yield session
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """`transaction` without the ORM, for batches of rows."""
+    def writing(self) -> Iterator[Connection]:
+        """`transaction` without the ORM, for many rows at once."""
         with _naming_absence(), self._turn(), self.engine.begin() as connection:
             yield connection
 

@@ -95,7 +95,7 @@ class SpoolPlace:
 
 
 @dataclass(kw_only=True)
-class _Read:
+class Read:
     """An arrival, read, and what is found out about it on the way."""
 
     arrival: Arrival
@@ -129,22 +129,22 @@ def receive(database: Database, batch: Sequence[Arrival], place: SpoolPlace | No
 
     With `place` the batch comes from a spool file, and is taken once, also when it is handed in twice.
     """
-    return _take_in(database, [_read(arrival) for arrival in batch], place)
+    return _take_in(database, [read_body(arrival) for arrival in batch], place)
 
 
 def set_aside(database: Database, arrival: Arrival, why: str) -> None:
     """Store, without looking into it, what `receive` stumbles over: a fault of ours must not lose a callback."""
     digest = hashlib.sha256(arrival.raw).hexdigest()
-    _take_in(database, [_Read(arrival=arrival, report=None, note=why, body=arrival.raw, digest=digest)])
+    _take_in(database, [Read(arrival=arrival, report=None, note=why, body=arrival.raw, digest=digest)])
 
 
-def _take_in(database: Database, read: Sequence[_Read], place: SpoolPlace | None = None) -> list[str]:
+def _take_in(database: Database, read: Sequence[Read], place: SpoolPlace | None = None) -> list[str]:
     if not read:
         return []
-    with database.connection() as connection:
+    with database.writing() as connection:
         if place is not None and not _move_on(connection, place):
             return ["repeat"] * len(read)
-        _find_messages(connection, read)
+        find_messages(connection, read)
         _find_stored(connection, read)
         _judge(read)
         merging.save(connection, {one.message.row["id"]: one.message for one in read if one.message}.values())
@@ -154,17 +154,17 @@ def _take_in(database: Database, read: Sequence[_Read], place: SpoolPlace | None
     return [one.verdict for one in read]
 
 
-def _read(arrival: Arrival) -> _Read:
+def read_body(arrival: Arrival) -> Read:
     body = without_codes(arrival.raw)
     digest = hashlib.sha256(body).hexdigest()  # of what is kept: a bare hash of a code gives the code away
     try:
         report, note = parse_report(arrival.raw), None
     except Unreadable as why:
         report, note = None, str(why)
-    return _Read(arrival=arrival, report=report, note=note, body=body, digest=digest)
+    return Read(arrival=arrival, report=report, note=note, body=body, digest=digest)
 
 
-def _find_messages(connection: Connection, read: Sequence[_Read]) -> None:
+def find_messages(connection: Connection, read: Sequence[Read]) -> None:
     """Hold the message of each: the one its URL names, or the source's with the body's smsId, made if it is new.
 
     First the URLs' own, then the sources', each in one order: two batches wait for each other, they cannot deadlock.
@@ -177,11 +177,11 @@ def _find_messages(connection: Connection, read: Sequence[_Read]) -> None:
         _find_messages_of_sources(connection, [one for one in read if one.arrival.target_id in strangers])
 
 
-def _find_messages_of_sources(connection: Connection, read: Sequence[_Read]) -> None:
+def _find_messages_of_sources(connection: Connection, read: Sequence[Read]) -> None:
     statements = _STATEMENTS[connection.dialect.name]
     ids = list({one.arrival.target_id for one in read})
     sources = {row.id: row.name for row in connection.execute(statements.sources, {"ids": ids})}
-    named: dict[tuple[UUID, str], _Read] = {}
+    named: dict[tuple[UUID, str], Read] = {}
     for one in read:
         if one.report is None or one.arrival.target_id not in sources:
             continue
@@ -208,7 +208,7 @@ def _find_messages_of_sources(connection: Connection, read: Sequence[_Read]) -> 
             one.message = held.get((one.arrival.target_id, one.report.sms_id))
 
 
-def _first_seen(one: _Read, source_name: str) -> dict[str, Any]:
+def _first_seen(one: Read, source_name: str) -> dict[str, Any]:
     """A message another program sent: made by its first callback; number and cost are OTPIQ's to tell."""
     assert one.report is not None
     row = {
@@ -216,7 +216,7 @@ def _first_seen(one: _Read, source_name: str) -> dict[str, Any]:
         "created_at": one.arrival.at,
         "asked_by": f"source:{source_name}",
         "source_id": one.arrival.target_id,
-        "stamp_key": one.arrival.key,
+        "stamp_key": one.arrival.key or None,  # a replayed one does not know it
         "is_sample": False,
         "carrier": Carrier.OTHER,
         "sms_type": "unknown",
@@ -229,7 +229,7 @@ def _first_seen(one: _Read, source_name: str) -> dict[str, Any]:
     return row | merging.columns_after(row, status.NOTHING, is_news=False)
 
 
-def _find_stored(connection: Connection, read: Sequence[_Read]) -> None:
+def _find_stored(connection: Connection, read: Sequence[Read]) -> None:
     """Which of these bodies came before."""
     keys = list({one.key for one in read})
     found = connection.execute(_STATEMENTS[connection.dialect.name].stored, {"keys": keys})
@@ -238,7 +238,7 @@ def _find_stored(connection: Connection, read: Sequence[_Read]) -> None:
         one.stored = stored.get(one.key)
 
 
-def _judge(read: Sequence[_Read]) -> None:
+def _judge(read: Sequence[Read]) -> None:
     """Give each its verdict, and tell its message."""
     seen: set[tuple[UUID, str]] = set()
     for one in read:
@@ -252,7 +252,7 @@ def _judge(read: Sequence[_Read]) -> None:
         one.verdict = "quarantined" if one.note else "accepted" if one.message is not None else "orphan"
 
 
-def _store(connection: Connection, read: Sequence[_Read]) -> None:
+def _store(connection: Connection, read: Sequence[Read]) -> None:
     """Insert what is new and count what came again, in one statement and one order: what belongs to no message has no
     message's lock to wait for."""
     times = Counter(one.key for one in read if not one.is_itself)
@@ -268,7 +268,7 @@ def _now(row: Mapping[str, Any]) -> dict[str, Any]:
     return {f"now_{name}": value for name, value in row.items()}
 
 
-def _row(one: _Read) -> dict[str, Any]:
+def _row(one: Read) -> dict[str, Any]:
     return {
         "id": one.arrival.id,
         "target_id": one.arrival.target_id,
@@ -284,7 +284,7 @@ def _row(one: _Read) -> dict[str, Any]:
     }
 
 
-def _count(connection: Connection, writer: str, read: Sequence[_Read]) -> None:
+def _count(connection: Connection, writer: str, read: Sequence[Read]) -> None:
     """What the door saw this minute; `late` is accepted, but told nothing new."""
     fates = Counter(
         (
@@ -306,7 +306,7 @@ def _move_on(connection: Connection, place: SpoolPlace) -> bool:
     return connection.execute(_STATEMENTS[connection.dialect.name].move_on, row).first() is not None
 
 
-def _log(read: Sequence[_Read]) -> None:
+def _log(read: Sequence[Read]) -> None:
     """A line a batch, not a callback: each callback is in the store, with its time. What has no place is named."""
     log.info("callbacks.stored", **Counter(one.verdict for one in read))
     for one in read:

@@ -19,7 +19,7 @@ from . import merging, receiving
 from .database import Database
 from .ids import first_id
 from .models import Callback, Message
-from .receiving import Arrival, _Read
+from .receiving import Arrival, Read
 
 VERDICTS = ("accepted", "orphan", "quarantined")
 _AT_ONCE = 200  # what comes in meanwhile waits for one batch at the most
@@ -67,7 +67,7 @@ def replay(
     # A batch is of one verdict; those placed already first, so that none is met twice.
     for verdict in (verdict for verdict in VERDICTS if verdict in verdicts):
         for batch in _batches(database, _CALLBACK.c.verdict == verdict, *chosen):
-            with database.connection() as connection:
+            with database.writing() as connection:
                 read = _hold_messages(connection, batch)
                 moved += _tell_again(connection, batch, read)
                 messages += _save_changed(connection, read)
@@ -89,11 +89,11 @@ def _batches(database: Database, *chosen: ColumnElement[bool]) -> Iterator[Seque
         after = _CALLBACK.c.id > rows[-1].id
 
 
-def _hold_messages(connection: Connection, batch: Sequence[Row[Any]]) -> list[_Read]:
+def _hold_messages(connection: Connection, batch: Sequence[Row[Any]]) -> list[Read]:
     """Each callback, read, with its message: the one it was merged into, or today's."""
-    read = [receiving._read(_arrival(row)) for row in batch]
+    read = [receiving.read_body(_arrival(row)) for row in batch]
     if batch[0].verdict != "accepted":
-        receiving._find_messages(connection, read)
+        receiving.find_messages(connection, read)
         return read
     # In the order of `receiving`, or the two could deadlock: the URLs' own messages first, then those of sources.
     own = {row.message_id for row in batch if row.message_id == row.target_id}
@@ -112,7 +112,7 @@ def _arrival(row: Row[Any]) -> Arrival:
     return Arrival(id=row.id, target_id=row.target_id, key="", raw=row.body, headers=row.headers, at=row.received_at)
 
 
-def _tell_again(connection: Connection, batch: Sequence[Row[Any]], read: Sequence[_Read]) -> Counter[Move]:
+def _tell_again(connection: Connection, batch: Sequence[Row[Any]], read: Sequence[Read]) -> Counter[Move]:
     """Merge into the held messages what can be read today; returns how many callbacks went from where to where."""
     ids = [row.id for row in batch]
     found = dict(connection.execute(select(_CALLBACK.c.id, _CALLBACK.c.verdict).where(_CALLBACK.c.id.in_(ids))).all())
@@ -138,7 +138,7 @@ def _tell_again(connection: Connection, batch: Sequence[Row[Any]], read: Sequenc
     return moved
 
 
-def _save_changed(connection: Connection, read: Iterable[_Read]) -> int:
+def _save_changed(connection: Connection, read: Iterable[Read]) -> int:
     """Write the messages whose row is not what it was, by new facts or by a rule of today; returns how many."""
     held = {one.message.row["id"]: one.message for one in read if one.message is not None and one.message.is_told}
     after = {

@@ -7,7 +7,7 @@ and their meaning are tabled here because the merge is about them; the shapes th
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from functools import reduce
 from typing import Any
@@ -48,6 +48,7 @@ SEND_STATES = (
     Status.UNCONFIRMED,
     Status.UNSENT,
 )
+NO_REPORT_AFTER = timedelta(hours=72)  # since its last fact; a label over the status, which a later fact lifts
 CLOSED_SENDS = frozenset({Status.REJECTED, Status.THROTTLED, Status.UNSENT})
 # What a status means to whoever asked for the message; every status is in one of the three.
 OUTCOMES: Mapping[str, tuple[Status, ...]] = {

@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 
 from . import merging
 from .database import Database
-from .figures.messages import NO_REPORT_AFTER
 from .ids import new_id
 from .models import Exchange, Message, Moment
 from .otpiq import Otpiq, OtpiqError, RateLimited
 from .otpiq.client import Tracking
 from .phone import carrier_of
+from .status import NO_REPORT_AFTER
 
 # After the first, second … ask, when it left the message open; the last one for all that follow.
 _WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 6 * 60, 24 * 60))

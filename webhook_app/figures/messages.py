@@ -19,13 +19,12 @@ from ..models import Callback, Exchange, Message, Source
 from ..otpiq import Unreadable, parse_report
 from ..otpiq.document import is_clean_text
 from ..phone import BadPhone, mask, normalise
-from ..status import OUTCOMES, SEND_STATES, Reached, Status
+from ..status import NO_REPORT_AFTER, OUTCOMES, SEND_STATES, Reached, Status
 from .rows import Hop, MessageDetail, MessagePage, MessageRow, Raw, StatusCount, Step
 
 PAGE_SIZE = 50
 COUNT_CAP = 10_001
 NO_STATUS = "none"  # a status and an outcome that exclude each other
-NO_REPORT_AFTER = timedelta(hours=72)
 _SETTLED = (Status.READ, Status.DELIVERED, Status.FAILED)
 
 

@@ -14,7 +14,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from webhook_app.simulator.account import START_CREDIT_IQD
 from webhook_app.simulator.ledger import Ledger
 from webhook_app.simulator.plots import Rates
-from webhook_app.simulator.web import Options, Simulation, create_simulator
+from webhook_app.simulator.web import AFTERWARDS, Options, Simulation, create_simulator
 
 _BACKLOG = 256
 _POLL_S = 0.05  # how late the serving thread may notice a stop
@@ -129,6 +129,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 class _QuietRequest(WSGIRequestHandler):
     """One connection, without a log line for each call."""
+
+    def run_wsgi(self) -> None:
+        super().run_wsgi()
+        # Not left to the closing of the answer, which never comes when the caller hung up.
+        self.environ.get(AFTERWARDS, lambda: None)()
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

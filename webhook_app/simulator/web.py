@@ -20,6 +20,7 @@ from webhook_app.simulator.start_page import start_page
 _MAX_BODY_BYTES = 64 * 1024
 _SLOW_ANSWER_S = 4.0
 _SILENCE_S = 60.0
+AFTERWARDS = "simulation.afterwards"  # in the WSGI environment: what the server calls when it is done with a request
 _CALLBACK_FIRST_WITHIN_S = 5.0  # real seconds: a receiver that waits for our answer first must not wait for ever
 
 
@@ -160,12 +161,11 @@ def _answer_accepted(simulation: Simulation, entry: Entry) -> Response:
         if letters:
             letters[0].first_try.wait(_CALLBACK_FIRST_WITHIN_S)
         return answers.garbled(misbehaviour, answers.accepted(entry))
-    response = answers.garbled(misbehaviour, answers.accepted(entry))
     # Posted when the answer has left: at a high speed the first callback would otherwise often outrun it, and a
     # callback before its answer is something to be asked for. Held meanwhile, so that nobody finds the postman quiet.
     simulation.postman.hold()
-    response.call_on_close(lambda: _post_and_release(simulation, entry))
-    return response
+    request.environ[AFTERWARDS] = lambda: _post_and_release(simulation, entry)
+    return answers.garbled(misbehaviour, answers.accepted(entry))
 
 
 def _post_and_release(simulation: Simulation, entry: Entry) -> None:

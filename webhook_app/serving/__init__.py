@@ -9,10 +9,11 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from . import create_app, logs
-from .inbox import MOST_IN_FLIGHT
-from .settings import Settings
-from .web.context import MAX_BODY_BYTES
+from .. import create_app, logs
+from ..inbox import MOST_IN_FLIGHT
+from ..settings import Settings
+from ..web.context import MAX_BODY_BYTES
+from .worker import Worker
 
 THREADS = MOST_IN_FLIGHT + 16  # however many callbacks wait for their commit, pages and sends find a thread
 _GRACE_S = 20
@@ -66,7 +67,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         chosen = {
             "bind": self._bind,
             "workers": self._workers,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": THREADS,
             "keepalive": 5,
             "graceful_timeout": _GRACE_S,
