@@ -29,7 +29,7 @@ def test_a_crash_anywhere_in_a_send_sends_nothing_twice_and_hides_nothing(here: 
 
 
 def test_an_error_of_disk_or_line_is_never_answered_as_stored(here: Site) -> None:
-    ingests(here, (DISK_ERRORS if here.database.is_sqlite else LINE_ERRORS)[0], step=6)
+    ingests(here, (DISK_ERRORS if here.database.is_sqlite else LINE_ERRORS)[0], step=2)
 
 
 def test_an_error_that_stays_is_never_answered_as_sent(here: Site) -> None:

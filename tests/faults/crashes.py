@@ -26,7 +26,7 @@ from webhook_app.simulator.plots import random_phone
 from webhook_app.simulator.server import Simulator
 from webhook_app.status import Status
 
-from . import Stores
+from . import Stores, opened
 from .checker import Pair, check
 from .disk import CRASH, CRASH_HALFWAY, Disk, read_records
 from .driver import Driver, Obeyed, Order, Request, callback_request, driving, environment_of, own_store
@@ -126,10 +126,8 @@ def site(url: str) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="wasl-crashes-") as name, Simulator(seed=1, credit_iqd=10**9) as simulator:
         folder = Path(name)
         url = own_store(url, folder / "data")
-        database = Database(url)
-        _id, key = accounts.add_key(database, "crashes", datetime.now(UTC))
-        posts = traffic(prepare(database, _OWN), 10**6)
-        with driving(folder) as driver:
+        with opened(url) as database, driving(folder) as driver:
+            _id, key = accounts.add_key(database, "crashes", datetime.now(UTC))
             yield Site(
                 driver=driver,
                 folder=folder,
@@ -137,9 +135,8 @@ def site(url: str) -> Iterator[Site]:
                 environment=environment_of(folder / "data", DATABASE_URL=url, OTPIQ_BASE_URL=simulator.base_url),
                 simulator=simulator,
                 key=key,
-                posts=posts,
+                posts=traffic(prepare(database, _OWN), 10**6),
             )
-        database.engine.dispose()
 
 
 def ingests(site: Site, fault: Fault, step: int = 1) -> str:

@@ -154,9 +154,7 @@ def driving(folder: Path) -> Iterator[Driver]:
             text=True,
         )
     with process:
-        yield Driver(process, log)
-        assert process.stdin
-        process.stdin.close()
+        yield Driver(process, log)  # its orders end with the block, and so does it
 
 
 def main() -> None:

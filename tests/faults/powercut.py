@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from webhook_app.database import Database, sqlite_module
+from webhook_app.database import sqlite_module
 from webhook_app.simulator.ledger import Entry
 
-from . import Stores
+from . import Stores, opened
 from .checker import Pair, check
 from .disk import Disk, Record, files_in, read_records
 from .driver import Driver, Order, callback_request, driving, environment_of, own_store
@@ -67,10 +67,8 @@ def record_spooling(driver: Driver, url: str, folder: Path, callbacks: int) -> R
 
 def _prepare(url: str, folder: Path, callbacks: int) -> tuple[Path, list[Posted]]:
     data = folder / "data"
-    database = Database(own_store(url, data))
-    posted = list(traffic(prepare(database, callbacks), callbacks))
-    database.engine.dispose()
-    return data, posted
+    with opened(own_store(url, data)) as database:
+        return data, list(traffic(prepare(database, callbacks), callbacks))
 
 
 def _record(
@@ -154,9 +152,6 @@ def judge(
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    database = Database(f"sqlite:///{folder / 'wasl.db'}")
-    try:
+    with opened(f"sqlite:///{folder / 'wasl.db'}") as database:
         take_back(database, folder)
         check(database, attempted, acknowledged, ledger)
-    finally:
-        database.engine.dispose()
