@@ -119,6 +119,7 @@ def close(app: Flask) -> None:
         if thread.name == "prices":
             thread.join()
     app.extensions["wasl"].inbox.close()
+    app.extensions["wasl"].refusals.close()
     app.extensions["wasl"].database.engine.dispose()
 
 

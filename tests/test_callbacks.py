@@ -234,17 +234,35 @@ def test_after_a_rotation_the_old_key_verifies_until_it_is_taken_out(
     assert old.status_code == (200 if order == "newest first" else 401)
 
 
-@pytest.mark.parametrize("store", ["a port where nothing listens", "a folder, not a file"])
-def test_with_the_store_away_a_callback_is_503_and_asked_to_come_again(
+STORES_AWAY = ["a port where nothing listens", "a folder, not a file"]
+
+
+def client_without_a_store(folder: Path, store: str) -> FlaskClient:
+    nothing_listens = "postgresql://wasl:hidden@127.0.0.1:9/wasl"
+    url = nothing_listens if store.startswith("a port") else f"sqlite:///{folder}"
+    return create_app(make_config(url, folder)).test_client()
+
+
+@pytest.mark.parametrize("store", STORES_AWAY)
+def test_with_the_store_away_a_callback_is_spooled(tmp_path: Path, stamper: Stamper, store: str) -> None:
+    client = client_without_a_store(tmp_path, store)
+    answer = post(client, stamper, new_id(datetime.now(UTC)))
+    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok", "verdict": "spooled"})
+    ready = client.get("/readyz", **HTTPS)
+    assert (ready.status_code, ready.get_json()) == (200, {"status": "spooling", "spooled": 1})
+
+
+@pytest.mark.parametrize("store", STORES_AWAY)
+def test_with_neither_store_nor_spool_a_callback_is_503_and_asked_to_come_again(
     tmp_path: Path, stamper: Stamper, store: str
 ) -> None:
-    nothing_listens = "postgresql://wasl:hidden@127.0.0.1:9/wasl"
-    url = nothing_listens if store.startswith("a port") else f"sqlite:///{tmp_path}"
-    client = create_app(make_config(url, tmp_path)).test_client()
+    client = client_without_a_store(tmp_path, store)
+    (tmp_path / "spool").write_text("a file where the folder should be")
 
     answer = post(client, stamper, new_id(datetime.now(UTC)))
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert set(answer.get_json()) == {"message"}
-    assert client.get("/readyz", **HTTPS).status_code == 503
+    ready = client.get("/readyz", **HTTPS)
+    assert (ready.status_code, ready.get_json()["status"]) == (503, "away")
     assert client.get("/healthz", **HTTPS).status_code == 200

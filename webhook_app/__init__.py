@@ -20,7 +20,7 @@ from .stamp import Stamper, session_keys
 from .web.callbacks import Door
 from .web.context import Wasl, now
 
-PATIENCE_S = 5.0  # one statement of a request: callers give up after 10 s
+PATIENCE_S = 3.0  # with the store: less than the inbox has, so that no callback goes two ways
 
 
 def create_app(config: Settings | None = None) -> Flask:

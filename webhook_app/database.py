@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +30,6 @@ try:
 except ImportError:  # no wheel for this platform
     pysqlite3 = None
 
-_BUSY_TIMEOUT_MS = 5_000  # callers of ours give up after 10 s
 # libpq's names. A server that went without a word is noticed within seconds.
 _POSTGRESQL = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
 _WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
@@ -76,14 +76,17 @@ class Database:
     """One engine. Not to be carried over a fork: each process makes its own."""
 
     def __init__(self, url: str, patience_s: float | None = None) -> None:
-        """`patience_s`: how long one statement may take on PostgreSQL before the store counts as away."""
+        """`patience_s`: how long to wait for a locked SQLite, or for one statement on PostgreSQL, until the store
+        counts as away; by default 5 s, and on PostgreSQL as long as it takes."""
         self.is_sqlite = url.startswith("sqlite")
         self.writer = secrets.token_hex(8)  # this process among those that write: rows of its own need no lock
         self._turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         if self.is_sqlite:
             path = Path(make_url(url).database or "")
             _make_private(path)
-            self._turn = _Turn(path.with_name(f"{path.name}-turn"))
+            # Half of it for our own turn, half for another program that has the file.
+            locked_s = 5.0 if patience_s is None else patience_s / 2
+            self._turn = _Turn(path.with_name(f"{path.name}-turn"), locked_s)
         driver: dict[str, Any] = (
             {"module": sqlite_module(), "connect_args": {"isolation_level": None, "check_same_thread": False}}
             if self.is_sqlite
@@ -92,7 +95,7 @@ class Database:
         # hide_parameters: a statement that fails must not carry numbers and bodies into a log.
         self.engine = create_engine(url, hide_parameters=True, pool_size=8, max_overflow=32, **driver)
         if self.is_sqlite:
-            event.listen(self.engine, "connect", _set_pragmas)
+            event.listen(self.engine, "connect", partial(_set_pragmas, locked_s))
             event.listen(self.engine, "begin", _begin)
         else:
             event.listen(self.engine, "do_connect", _Impatient.within(patience_s))
@@ -153,14 +156,15 @@ class _Turn:
     SQLite's own waiting sleeps longer and longer, up to a tenth of a second: the unlucky starve.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait_s: float) -> None:
         self._path = path
+        self._wait_s = wait_s
         self._threads = threading.Lock()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        give_up_at = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
-        if not self._threads.acquire(timeout=_BUSY_TIMEOUT_MS / 1000):
+        give_up_at = time.monotonic() + self._wait_s
+        if not self._threads.acquire(timeout=self._wait_s):
             raise StoreAway("locked")
         try:
             with self._open() as file:  # closing it lets go, and so does dying
@@ -220,9 +224,9 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     return version < (series[0] if series else _WAL_RESET_FIXED[-1])
 
 
-def _set_pragmas(connection: Any, _record: Any) -> None:
+def _set_pragmas(locked_s: float, connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")  # first: the next ones may have to wait
+    cursor.execute(f"PRAGMA busy_timeout = {int(locked_s * 1000)}")  # first: the next ones may have to wait
     journal, sync = ("DELETE", "EXTRA") if has_wal_reset_bug(sqlite_module().sqlite_version_info) else ("WAL", "FULL")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0].upper() != journal:
         cursor.execute(f"PRAGMA journal_mode = {journal}")

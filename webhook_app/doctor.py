@@ -8,12 +8,13 @@ from sqlalchemy import ColumnElement, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from . import schema
-from .database import Database, has_wal_reset_bug, sqlite_module
+from .database import Database, StoreAway, has_wal_reset_bug, sqlite_module
 from .figures.messages import COUNT_CAP
 from .ids import first_id
 from .models import Message, Moment, Source
 from .otpiq import Otpiq, OtpiqError
 from .settings import Settings
+from .spool import Spool
 from .status import OUTCOMES
 
 _BEAT_WITHIN = timedelta(minutes=1)
@@ -33,15 +34,33 @@ def examine(
     config: Settings, database: Database, otpiq: Otpiq, key_names: Sequence[str], now: datetime
 ) -> Iterator[Finding]:
     """`key_names` are the master keys' names, newest first (`Stamper.key_names`)."""
-    yield from _store(database)
-    yield from _worker(database, now)
-    yield from _keys(database, key_names, now)
+    yield _spool(Spool(config.spool_dir))
+    try:
+        schema.upgrade_if_needed(database)
+    except StoreAway as away:
+        text = f"does not answer ({away}): callbacks go to the spool, nothing is sent and nothing can be shown"
+        yield Finding(level="bad", subject="store", text=text)
+    else:
+        yield from _store(database)
+        yield from _worker(database, now)
+        yield from _keys(database, key_names, now)
     yield from _public_url(config)
     yield from _provider(config, otpiq)
 
 
+def _spool(spool: Spool) -> Finding:
+    try:
+        spool.append([])
+    except OSError as error:
+        text = f"cannot be written ({error.strerror}): with the store away callbacks would be refused"
+        return Finding(level="bad", subject="spool", text=text)
+    waiting = spool.waiting()
+    if waiting:
+        return Finding(level="warn", subject="spool", text=f"{waiting:,} callbacks wait for the store")
+    return Finding(level="ok", subject="spool", text="empty, and can be written")
+
+
 def _store(database: Database) -> Iterator[Finding]:
-    database.ping()
     if database.is_sqlite:
         version = sqlite_module().sqlite_version
         buggy = has_wal_reset_bug(sqlite_module().sqlite_version_info)

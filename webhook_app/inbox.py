@@ -50,11 +50,11 @@ class _Waiting:
 
     arrival: Arrival
     outcome: "SimpleQueue[str | NotDurable]" = field(default_factory=SimpleQueue)
-    is_answered: bool = False
+    _unclaimed: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, outcome: str | NotDurable) -> None:
-        self.is_answered = True
-        self.outcome.put(outcome)
+    def claim(self) -> bool:
+        """Whoever is first, the writer or the request that waited too long, says what becomes of it."""
+        return self._unclaimed.acquire(blocking=False)
 
 
 class Inbox:
@@ -96,8 +96,10 @@ class Inbox:
         try:
             outcome = waiting.outcome.get(timeout=_PATIENCE_S)
         except Empty:
-            # The store hangs. It may yet take this one: the arrival's id tells that it is the same.
-            return self._spool_one(arrival)
+            if waiting.claim():
+                # The store hangs. It may yet take this one: the arrival's id tells that it is the same.
+                return self._spool_one(arrival)
+            outcome = waiting.outcome.get()
         if isinstance(outcome, NotDurable):
             raise outcome
         return outcome
@@ -106,14 +108,17 @@ class Inbox:
         """End the writer when it has stored what is queued."""
         self._queue.put(None)
 
+    def take_up(self) -> None:
+        """Begin to take into the store what a process before us left in the spool."""
+        if not self._spool.is_empty():
+            self._start_draining()
+
     def _start(self) -> None:
         if self._writer is None:
             with self._lock:
                 if self._writer is None:
                     self._writer = threading.Thread(target=self._write, name="inbox", daemon=True)
                     self._writer.start()
-            if not self._spool.is_empty():  # left by a process before us
-                self._start_draining()
 
     def _write(self) -> None:
         while batch := self._gather():
@@ -122,7 +127,7 @@ class Inbox:
                 self._take_in(batch)
             except Exception as fault:  # noqa: BLE001 - this thread must outlive it: everybody waits for it
                 log.error("inbox.fault", error=type(fault).__name__, where=logs.where(fault))
-                _answer(batch, NotDurable())
+                _answer([one for one in batch if one.claim()], NotDurable())
             self._storing_since_s = None
             self._fold_now_and_then(len(batch))
 
@@ -151,7 +156,7 @@ class Inbox:
                 return
             except StoreAway:
                 self._note_store(away=True)
-        batch = [one for one in batch if not one.is_answered]
+        batch = [one for one in batch if one.claim()]
         try:
             self._spool_all([one.arrival for one in batch])
             _answer(batch, "spooled")
@@ -172,7 +177,8 @@ class Inbox:
             _set_aside(self._database, batch[0].arrival, fault)
             verdicts = ["quarantined"]
         for one, verdict in zip(batch, verdicts, strict=True):
-            one.answer(verdict)
+            one.claim()
+            one.outcome.put(verdict)
 
     def _may_try_the_store(self) -> bool:
         """While it is away, whoever drains the spool finds out when it is back."""
@@ -267,8 +273,7 @@ def _set_aside(database: Database, arrival: Arrival, fault: Exception) -> None:
 
 def _answer(batch: Sequence[_Waiting], outcome: str | NotDurable) -> None:
     for one in batch:
-        if not one.is_answered:
-            one.answer(outcome)
+        one.outcome.put(outcome)
 
 
 def _to_record(arrival: Arrival) -> bytes:

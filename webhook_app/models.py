@@ -164,6 +164,7 @@ class Callback(Base):
     message_id: Mapped[UUID | None] = mapped_column(ForeignKey("message.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     repeats: Mapped[int]
+    last_id: Mapped[UUID | None]  # of the repeat counted last: it may come again by way of the spool
     digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the raw body
     body: Mapped[bytes] = mapped_column(LargeBinary)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)  # the secret cut short

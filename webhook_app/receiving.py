@@ -42,9 +42,9 @@ class _Statements:
     known_sms_ids = select(*_SOURCE_AND_SMS_ID).where(
         tuple_(*_SOURCE_AND_SMS_ID).in_(bindparam("keys", expanding=True))
     )
-    stored = select(*_TARGET_AND_DIGEST, _CALLBACK.c.id, _CALLBACK.c.verdict, _CALLBACK.c.received_at).where(
-        tuple_(*_TARGET_AND_DIGEST).in_(bindparam("keys", expanding=True))
-    )
+    stored = select(
+        *_TARGET_AND_DIGEST, _CALLBACK.c.id, _CALLBACK.c.last_id, _CALLBACK.c.verdict, _CALLBACK.c.received_at
+    ).where(tuple_(*_TARGET_AND_DIGEST).in_(bindparam("keys", expanding=True)))
     place_orphan = (
         update(_CALLBACK)
         .where(_CALLBACK.c.target_id == bindparam("of_target"), _CALLBACK.c.digest == bindparam("of_digest"))
@@ -55,7 +55,8 @@ class _Statements:
         self.add_message = insert(_MESSAGE).on_conflict_do_nothing().returning(_MESSAGE.c.id)
         row = insert(_CALLBACK)
         self.add_or_repeat = row.on_conflict_do_update(
-            index_elements=_TARGET_AND_DIGEST, set_={"repeats": _CALLBACK.c.repeats + row.excluded.repeats + 1}
+            index_elements=_TARGET_AND_DIGEST,
+            set_={"repeats": _CALLBACK.c.repeats + row.excluded.repeats + 1, "last_id": row.excluded.last_id},
         )
         row = insert(_INTAKE)
         self.count = row.on_conflict_do_update(
@@ -115,8 +116,8 @@ class Read:
 
     @property
     def is_itself(self) -> bool:
-        """The very same arrival once more, by way of the spool: no repeat."""
-        return self.stored is not None and self.stored["id"] == self.arrival.id
+        """The very same arrival once more, by way of the spool: no repeat, and counted before."""
+        return self.stored is not None and self.arrival.id in (self.stored["id"], self.stored["last_id"])
 
     @property
     def is_found(self) -> bool:
@@ -257,7 +258,8 @@ def _store(connection: Connection, read: Sequence[Read]) -> None:
     message's lock to wait for."""
     times = Counter(one.key for one in read if not one.is_itself)
     first = {one.key: one for one in reversed(read)}
-    if rows := [_row(first[key]) | {"repeats": times[key] - 1} for key in sorted(times)]:
+    last_ids = {one.key: one.arrival.id for one in read}
+    if rows := [_row(first[key]) | {"repeats": times[key] - 1, "last_id": last_ids[key]} for key in sorted(times)]:
         connection.execute(_STATEMENTS[connection.dialect.name].add_or_repeat, rows)
     if found := [first[key] for key in sorted(times) if first[key].is_found]:
         rows = [{"of_target": one.key[0], "of_digest": one.key[1]} | _now(_row(one)) for one in found]
@@ -292,12 +294,14 @@ def _count(connection: Connection, writer: str, read: Sequence[Read]) -> None:
             "late" if one.verdict == "accepted" and not one.changed else one.verdict,
         )
         for one in read
+        if not one.is_itself
     )
     rows = [
         {"minute": minute, "what": what, "writer": writer, "callbacks": n, "sample": None}
         for (minute, what), n in sorted(fates.items())
     ]
-    connection.execute(_STATEMENTS[connection.dialect.name].count, rows)
+    if rows:
+        connection.execute(_STATEMENTS[connection.dialect.name].count, rows)
 
 
 def _move_on(connection: Connection, place: SpoolPlace) -> bool:

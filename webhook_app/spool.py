@@ -72,6 +72,7 @@ class Spool:
         if self._current.exists():
             with self._open_current():
                 self._current.rename(self._folder / f"{secrets.token_hex(8)}.closed")
+                _sync_folder(self._folder)  # how far it is taken is noted under this name
 
     @contextlib.contextmanager
     def _open_current(self) -> Iterator[FileIO]:
@@ -125,7 +126,7 @@ def _line(record: bytes) -> bytes:
 def _records(path: Path) -> Iterator[tuple[int, bytes]]:
     """Each whole record of a file, and where it ends."""
     end = 0
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
         for line in file:
             end += len(line)
             checksum, _, record = line.rstrip(b"\n").partition(b" ")

@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import delete
 
-from . import counting, logs, sending, tracking
+from . import counting, inbox, logs, sending, tracking
 from .database import Database, StoreAway
-from .models import Moment
+from .models import Intake, Moment
 from .otpiq import Otpiq
 from .settings import Settings
+from .spool import Spool
 
 Step = Callable[[], float]  # does some work; returns in how many seconds there may be more
 
@@ -25,6 +26,9 @@ _BEATS_KEPT = timedelta(days=1)
 _FOLD_EVERY_S = 5.0
 _FOLD_ON_FROM = 1_000  # deltas; as many may be there again
 _SETTLE_EVERY_S = 30.0
+_DRAIN_EVERY_S = 5.0
+_FORGET_EVERY_S = 3600.0
+_INTAKE_KEPT = timedelta(days=30)
 _FIRST_AGAIN_S, _LAST_AGAIN_S = 1.0, 30.0  # after a fault, twice as long each time
 _STOP_WITHIN_S = 15.0
 _BEAT = "worker:"
@@ -59,6 +63,8 @@ def _steps(config: Settings, database: Database, otpiq: Otpiq) -> Mapping[str, S
     steps: dict[str, Step] = {
         "counts": lambda: _fold(database),
         "abandoned sends": lambda: _settle_abandoned(database),
+        "spool": lambda: _drain(database, Spool(config.spool_dir)),
+        "intake": lambda: _forget_intake(database, _now()),
     }
     if config.otpiq_api_key is not None:
         steps["tracking"] = lambda: tracking.ask_next(database, otpiq, config.tracks_per_minute, _now)
@@ -104,6 +110,19 @@ def _settle_abandoned(database: Database) -> float:
     with database.transaction() as session:
         sending.settle_abandoned(session, _now())
     return _SETTLE_EVERY_S
+
+
+def _drain(database: Database, spool: Spool) -> float:
+    """What a web process left that is not there to do it itself."""
+    if not spool.is_empty():
+        inbox.drain(database, spool)
+    return _DRAIN_EVERY_S
+
+
+def _forget_intake(database: Database, now: datetime) -> float:
+    with database.transaction() as session:
+        session.execute(delete(Intake).where(Intake.minute < now - _INTAKE_KEPT))
+    return _FORGET_EVERY_S
 
 
 def _now() -> datetime:

@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_message_track_at", "message", ["track_at"], sqlite_where=_TO_BE_TRACKED, postgresql_where=_TO_BE_TRACKED
     )
+    op.add_column("callback", sa.Column("last_id", sa.Uuid(), nullable=True))
     op.create_table(
         "intake",
         sa.Column("minute", sa.DateTime(timezone=True), nullable=False),

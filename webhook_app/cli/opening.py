@@ -25,14 +25,18 @@ class Rooms:
 
 
 def open_rooms(config: Settings | None = None) -> Rooms:
-    """Settings read, store opened and up to date."""
-    config = config or settings.load()
+    """Settings read, store opened and up to date. Raises StoreAway."""
+    rooms = find_rooms(config or settings.load())
+    schema.upgrade_if_needed(rooms.database)
+    return rooms
+
+
+def find_rooms(config: Settings) -> Rooms:
+    """Nothing opened yet: for whoever wants to know whether it can be."""
     logs.configure(config.log)
-    database = Database(config.database_url)
-    schema.upgrade_if_needed(database)
     return Rooms(
         config=config,
-        database=database,
+        database=Database(config.database_url),
         otpiq=Otpiq(config.otpiq_base_url, config.otpiq_api_key),
         stamper=Stamper(config.secret_keys, config.public_url),
     )

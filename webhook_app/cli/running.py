@@ -6,7 +6,7 @@ import click
 
 from .. import accounts, doctor, schema, sending, serving, settings, worker
 from ..database import Database
-from .opening import Rooms, now, open_rooms, with_rooms
+from .opening import Rooms, find_rooms, now, open_rooms, with_rooms
 
 port_option = click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -121,9 +121,9 @@ def db_current() -> None:
 
 
 @click.command("doctor")
-@with_rooms
-def doctor_command(rooms: Rooms) -> None:
+def doctor_command() -> None:
     """Check that everything is in place; exit code 1 when something is not."""
+    rooms = find_rooms(settings.load())
     found = list(doctor.examine(rooms.config, rooms.database, rooms.otpiq, rooms.stamper.key_names, now()))
     for finding in found:
         click.echo(f"{finding.level:<5}{finding.subject}: {finding.text}")

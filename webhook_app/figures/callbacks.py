@@ -42,7 +42,8 @@ def latest_balance_iqd(database: Database) -> int | None:
     return balance.iqd if balance else None
 
 
-def frame(database: Database, environment: str, now: datetime) -> Frame:
+def frame(database: Database, environment: str, now: datetime, spooled: int = 0) -> Frame:
+    """`spooled` is how many callbacks wait for the store."""
     with database.reading() as session:
         last_at = session.scalar(select(Callback.received_at).order_by(Callback.id.desc()).limit(1))
         balance = session.execute(_NEWEST_BALANCE).one_or_none()
@@ -59,5 +60,6 @@ def frame(database: Database, environment: str, now: datetime) -> Frame:
         balance_iqd=balance.iqd if balance else None,
         balance_at=balance.at if balance else None,
         last_callback_at=last_at,
-        light="refused" if refused else "silent" if silent else "ok" if last_at else "none",
+        light="spooled" if spooled else "refused" if refused else "silent" if silent else "ok" if last_at else "none",
+        spooled=spooled,
     )

@@ -172,7 +172,10 @@ class Frame:
     balance_iqd: int | None
     balance_at: datetime | None
     last_callback_at: datetime | None
-    light: str  # ok, refused (not taken for OTPIQ's), silent (sending, yet none for 5 minutes) or none (none ever)
+    # spooled (waiting for the store), refused (not taken for OTPIQ's), silent (sending, yet none for 5 minutes),
+    # ok, or none (none ever)
+    light: str
+    spooled: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -10,6 +11,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from .. import create_app, logs
+from ..database import StoreAway
 from ..inbox import MOST_IN_FLIGHT
 from ..settings import Settings
 from ..web.context import MAX_BODY_BYTES
@@ -41,9 +43,17 @@ def require_free(host: str, port: int) -> None:
             raise PortTaken(f"{host}:{port} cannot be used ({error.strerror}): choose another with --port") from None
 
 
-def _read_prices(worker: Any) -> None:
-    """So that already the first send in doubt has an estimate to be at risk by."""
-    worker.wsgi.extensions["wasl"].prices.refresh_aside()
+def _take_up(worker: Any) -> None:
+    """The prices, so that already the first send in doubt has an estimate; and what waits in the spool."""
+    house = worker.wsgi.extensions["wasl"]
+    house.prices.refresh_aside()
+    house.inbox.take_up()
+
+
+def _write_the_rest(_server: Any, worker: Any) -> None:
+    if worker.wsgi is not None:
+        with suppress(StoreAway):
+            worker.wsgi.extensions["wasl"].refusals.close()
 
 
 class _Logger(Logger):  # type: ignore[misc]
@@ -72,7 +82,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "keepalive": 5,
             "graceful_timeout": _GRACE_S,
             "preload_app": False,  # each worker opens its own database connections: none may cross a fork
-            "post_worker_init": _read_prices,
+            "post_worker_init": _take_up,
+            "worker_exit": _write_the_rest,
             "logger_class": _Logger,
             "control_socket_disable": True,
             "forwarder_headers": "",  # no caller may set SCRIPT_NAME or PATH_INFO

@@ -115,7 +115,7 @@ def _on_old_form(_error: CSRFError) -> ResponseReturnValue:
 
 def _on_store_away(error: StoreAway) -> ResponseReturnValue:
     log.error("store.away", path=request.endpoint, error=str(error))
-    text = _("The store does not answer, so nothing was taken in and nothing was sent.")
+    text = _("The store does not answer, so nothing was sent. Callbacks are kept aside until it is back.")
     return _trouble(503, _("The store is away"), text, [("Retry-After", _RETRY_AFTER_S)])
 
 
@@ -142,7 +142,7 @@ def _frame_if_possible() -> figures.Frame | None:
     try:
         if not current_user.is_authenticated:
             return None
-        return figures.frame(wasl().database, wasl().settings.environment, now())
+        return figures.frame(wasl().database, wasl().settings.environment, now(), wasl().spool.waiting())
     except Exception:  # noqa: BLE001 - whatever it is, there is an error to show already
         g._login_user = access.login_manager.anonymous_user()
         return None

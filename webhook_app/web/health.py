@@ -1,7 +1,8 @@
-"""For whatever watches over the program: does it live, and would a callback be stored now?"""
+"""For whatever watches over the program: does it live, and would a callback be taken in now?"""
 
 from flask import Blueprint, Response, jsonify
 
+from ..database import StoreAway
 from .access import open_to_all
 from .context import wasl
 
@@ -17,7 +18,21 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 @open_to_all
-def readyz() -> Response:
-    """Anyone. 200 when a callback would be stored now, 503 when the store is away."""
-    wasl().database.ping()
-    return jsonify(status="ready")
+def readyz() -> tuple[Response, int]:
+    """Anyone. 200 when a callback would be durable now: `ready`, or `spooling` while the store does not take all of
+    them; else 503 `away`."""
+    spooled = wasl().spool.waiting()
+    try:
+        wasl().database.ping()
+        status = "spooling" if spooled else "ready"
+    except StoreAway:
+        status = "spooling" if _can_spool() else "away"
+    return jsonify(status=status, spooled=spooled), 503 if status == "away" else 200
+
+
+def _can_spool() -> bool:
+    try:
+        wasl().spool.append([])
+    except OSError:
+        return False
+    return True

@@ -207,7 +207,7 @@ def _live(name: str, **values: Any) -> Response:
 
 
 def _page(template: str, **values: Any) -> str:
-    frame = figures.frame(wasl().database, wasl().settings.environment, now())
+    frame = figures.frame(wasl().database, wasl().settings.environment, now(), wasl().spool.waiting())
     return render_template(template, frame=frame, **values)
 
 
