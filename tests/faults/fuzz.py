@@ -123,13 +123,19 @@ def _drip(sender: socket.socket, more: bytes) -> bool:
 
 
 _SLOWLY_S = 0.5
-_SLOW_HEAD = b"POST /callbacks/otpiq/x HTTP/1.1\r\nHost: wasl\r\n"
+_SLOW_HEAD = b"POST /sign-in HTTP/1.1\r\nHost: wasl\r\n"
 _SLOW_STARTS = (
     b"",
-    b"POST /callbacks",
+    b"POST /sign-",
     _SLOW_HEAD + b"X-Slow: s",
     _SLOW_HEAD + b"Content-Length: 5000\r\n\r\n{",
+    _SLOW_HEAD + b"Content-Length: 65537\r\n\r\n{",  # the first length that is too long
     _SLOW_HEAD + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n{",
+    # What looks like the end of it, and what looks so over and over:
+    _SLOW_HEAD + b"Transfer-Encoding: chunked\r\n\r\nffff\r\n{\r\n0\r\n\r\n",
+    _SLOW_HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffff\r\n" + b"0\r\n" * 40_000,
+    b"GET /healthz HTTP/1.1\r\nHost: wasl\r\n\r\nGET /heal",  # the second half comes slowly
+    b"GET /healthz HTTP/1.1\r\nHost: wasl\r\nConnection: close\r\n\r\n",  # and then does not close
 )
 
 
