@@ -28,7 +28,8 @@ from .spool import Spool
 
 MOST_IN_FLIGHT = 64
 _MOST_AT_ONCE = 64
-_LINGER_S = 0.002  # while others are on their way, waiting for them saves them a transaction
+# While others are under way, waiting a moment for the next saves it a transaction of its own.
+_LINGER_S, _GAP_S = 0.015, 0.004
 _PATIENCE_S = 3.5  # whoever has to be told to come again hears it within 5 s
 _TRY_AGAIN_S = 1.0
 _FOLD_EVERY = 500  # callbacks
@@ -136,10 +137,10 @@ class Inbox:
         first = self._queue.get()
         if first is None:
             return []
-        batch, give_up_at_s = [first], time.monotonic() + _LINGER_S
-        while len(batch) < min(self._in_flight, _MOST_AT_ONCE):
+        batch, wait_until_s = [first], time.monotonic() + (_LINGER_S if self._in_flight > 1 else 0)
+        while len(batch) < _MOST_AT_ONCE:
             try:
-                another = self._queue.get(timeout=max(0, give_up_at_s - time.monotonic()))
+                another = self._queue.get(timeout=min(_GAP_S, max(0, wait_until_s - time.monotonic())))
             except Empty:
                 break
             if another is None:

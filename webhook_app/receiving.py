@@ -311,8 +311,7 @@ def _move_on(connection: Connection, place: SpoolPlace) -> bool:
 
 
 def _log(read: Sequence[Read]) -> None:
-    """A line a batch, not a callback: each callback is in the store, with its time. What has no place is named."""
-    log.info("callbacks.stored", **Counter(one.verdict for one in read))
+    """What has no place. The rest is in the store, with its time, and counted by the minute."""
     for one in read:
         if one.verdict in ("orphan", "quarantined"):
             target_id = str(one.arrival.target_id)

@@ -5,6 +5,7 @@ waiting for the caller. So a hundred callers who send a byte a second, or nothin
 Here they wait in the event loop and cost nothing else.
 """
 
+import gc
 import re
 import selectors
 import socket
@@ -44,6 +45,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._in_threads: set[_Connection] = set()
         self._lingering: deque[_Connection] = deque()
+
+    def load_wsgi(self) -> None:
+        """What is loaded now stays: the garbage collector need not look at it again and again."""
+        super().load_wsgi()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
 
     def accept(self, listener: socket.socket) -> None:
         try:
