@@ -1,51 +1,96 @@
-"""gunicorn's threaded worker, but a request is given a thread when all of it is here, not when its caller connects.
+"""gunicorn's worker, except that a request is given a thread only once it has arrived whole.
 
-gunicorn reads heads and bodies in its threads, without a limit of time, and closes connections in its one event loop,
-waiting for the caller. So a hundred callers who send a byte a second, or nothing, or do not hang up, stop everybody.
-Here they wait in the event loop and cost nothing else.
+gunicorn lets a thread read what a client sends, without any limit of time: as many slow senders as there are threads,
+or as many idle connections, and nobody else is answered. And its main loop itself waits, up to two seconds, for each
+client that does not close its end. Here the main loop reads and never waits; a thread gets the bytes, parses them
+(gunicorn's own parser: all that is decided here is when to stop waiting), and answers.
 """
 
+import contextlib
 import gc
 import re
-import selectors
 import socket
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from selectors import EVENT_READ
 
+from gunicorn.http import Request, RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from ..web.context import MAX_BODY_BYTES
 
-_REQUEST_WITHIN_S = 10.0
-_LINGER_S = 2.0  # for a caller still sending, so that he reads our answer instead of a reset connection
-_MOST_BYTES = MAX_BODY_BYTES * 2  # with room for the head; what is longer the parser refuses
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
-_LAST_CHUNK = re.compile(rb"\r\n0+(;[^\r\n]*)?\r\n([^\r\n]+\r\n)*\r\n\Z")
+WITHIN_S = 10.0  # from a request's first byte to its last
+_LINGER_S = 2.0  # as gunicorn: what was answered last has to get through
+_READ_BYTES = 64 * 1024
+_MAX_BYTES = 2 * MAX_BODY_BYTES  # a head, a body, and what chunks cost
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_FRAMING = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:[ \t]*(\S*)[ \t]*(?=\r?\n)", re.IGNORECASE)
+_EXPECTS = re.compile(rb"\nexpect[ \t]*:[ \t]*100-continue", re.IGNORECASE)
+_LENGTH = re.compile(rb"[0-9]{1,9}")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
 
-class _Connection(TConn):  # type: ignore[misc]
-    received = b""
-    is_whole = False  # all of the request was received before a thread took it
-    is_cut = False  # nothing more is read from it
+@dataclass(kw_only=True)
+class Arriving:
+    """One request, as far as it is here."""
 
-    def hand_over(self) -> None:
-        """Give the parser what was received."""
-        self.init()
-        self.parser.unreader.unread(self.received)
-        self.received = b""
+    give_up_at_s: float  # monotonic
+    data: bytearray = field(default_factory=bytearray)
+    body_at: int = 0  # 0: the head has not ended yet
+    length: int | None = 0  # of the body; None: it comes in chunks
+    chunk_at: int = 0
+    told_to_go_on: bool = False
+    ran_out: bool = False  # the parser asked for more than is here
+
+    def is_whole(self) -> bool:
+        """Whether there is nothing to wait for: it is complete, too long, or refused whatever follows."""
+        return self.is_complete() or len(self.data) >= _MAX_BYTES or (self.length or 0) > MAX_BODY_BYTES + 1
+
+    def is_complete(self) -> bool:
+        """Whether the parser will ask for no more."""
+        if not self.body_at and not self._read_head():
+            return False
+        if self.length is None:
+            return self._has_last_chunk()
+        return len(self.data) >= self.body_at + self.length
+
+    def asks_to_go_on(self) -> bool:
+        """Whether the sender waits for our word, not given yet, before it sends the body."""
+        asks = bool(self.body_at and not self.told_to_go_on and _EXPECTS.search(self.data, 0, self.body_at))
+        self.told_to_go_on |= asks
+        return asks
+
+    def for_parser(self) -> Iterator[bytes]:
+        yield bytes(self.data)
+        self.ran_out = True
+
+    def _read_head(self) -> bool:
+        end = _END_OF_HEAD.search(self.data)
+        if end is None:
+            return False
+        self.body_at = self.chunk_at = end.end()
+        framing = _FRAMING.findall(self.data, 0, self.body_at)
+        if len(framing) == 1:  # two of them are refused
+            name, value = framing[0]
+            self.length = int(value) if _LENGTH.fullmatch(value) else 0 if name[:1] in b"cC" else None
+        return True
+
+    def _has_last_chunk(self) -> bool:
+        while (line_end := self.data.find(b"\r\n", self.chunk_at)) >= 0:
+            size = _CHUNK_SIZE.match(self.data, self.chunk_at, line_end)
+            if size is None:
+                return True
+            if int(size[0], 16) == 0:
+                return self.data.find(b"\r\n\r\n", line_end) >= 0  # trailers may come between
+            self.chunk_at = line_end + 2 + int(size[0], 16) + 2
+        return False
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._in_threads: set[_Connection] = set()
-        self._lingering: deque[_Connection] = deque()
-
     def load_wsgi(self) -> None:
         """What is loaded now stays: the garbage collector need not look at it again and again."""
         super().load_wsgi()
@@ -53,136 +98,84 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
 
-    def accept(self, listener: socket.socket) -> None:
-        try:
-            sock, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # another worker was faster, or the caller went away
-            return
-        self.nr_conns += 1
-        self._await_request(_Connection(self.cfg, sock, address, listener.getsockname()))
-
-    def on_client_socket_readable(self, conn: _Connection, sock: socket.socket) -> None:
-        """The next request on a kept connection begins; as a rule it is here in one piece."""
-        self.poller.unregister(sock)
-        self.keepalived_conns.remove(conn)
-        if _receive(conn):
-            self._to_thread(conn)
-        else:
-            self._await_request(conn)
-
-    def _await_request(self, conn: _Connection) -> None:
+    def enqueue_req(self, conn: TConn) -> None:
+        """A connection is new, or has sent something."""
+        arriving: Arriving | None = getattr(conn, "arriving", None)
+        if arriving is None:
+            # With what came right behind the last request, which is no longer to be had from the socket.
+            behind = conn.parser.unreader.take_buffered() if conn.parser else b""
+            arriving = conn.arriving = Arriving(give_up_at_s=time.monotonic() + WITHIN_S, data=bytearray(behind))
         conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + _REQUEST_WITHIN_S
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_bytes, conn))
-
-    def _on_bytes(self, conn: _Connection, sock: socket.socket) -> None:
-        if _receive(conn):
-            self.poller.unregister(sock)
-            self.pending_conns.remove(conn)
-            self._to_thread(conn)
-
-    def _to_thread(self, conn: _Connection) -> None:
-        """Or away with it, when not even a head has come."""
-        if conn.received and (conn.is_whole or _HEAD_END.search(conn.received) or len(conn.received) > _MOST_BYTES):
-            conn.hand_over()
-            self.enqueue_req(conn)
+        if not arriving.is_whole() and not _read(conn.sock, arriving):
+            self._drop(conn)
+        elif arriving.is_whole():
+            conn.parser, conn.initialized = RequestParser(self.cfg, arriving.for_parser(), conn.client), True
+            super().enqueue_req(conn)
+        elif arriving.data:
+            if arriving.asks_to_go_on():
+                with contextlib.suppress(OSError):
+                    conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._hold(conn, self.pending_conns, self.on_pending_socket_readable, arriving.give_up_at_s)
         else:
-            self.nr_conns -= 1
-            conn.close()
+            conn.arriving = None
+            give_up_at_s = time.monotonic() + self.cfg.keepalive
+            self._hold(conn, self.keepalived_conns, self.on_client_socket_readable, give_up_at_s)
 
-    def enqueue_req(self, conn: _Connection) -> None:
-        conn.timeout = time.monotonic() + _REQUEST_WITHIN_S
-        self._in_threads.add(conn)
-        super().enqueue_req(conn)
-
-    def murder_pending(self) -> None:
-        """Called with every turn of the loop: end the waiting for what does not come."""
-        now_s = time.monotonic()
-        # Who stops waits less long for those who have connected and say nothing.
-        waited_s = now_s if self.alive else now_s + _REQUEST_WITHIN_S - _LINGER_S
-        while self.pending_conns and self.pending_conns[0].timeout < waited_s:
-            conn = self.pending_conns.popleft()
-            self.poller.unregister(conn.sock)
-            self._to_thread(conn)
-        while self._lingering and self._lingering[0].timeout < now_s:
-            self._hang_up(self._lingering.popleft())
-        for conn in self._in_threads:
-            if conn.timeout < now_s and not conn.is_whole and not conn.is_cut:
-                conn.is_cut = True
-                _shut(conn.sock, socket.SHUT_RD)  # the thread that reads sees an end; what it writes still goes out
-
-    def _keepalive_after(self, conn: _Connection, keepalive: bool) -> bool:
-        """A thread does not wait for the rest of a body nobody wants."""
-        return bool(super()._keepalive_after(conn, keepalive and conn.is_whole))
-
-    def finish_request(self, conn: _Connection, future: Any) -> None:
-        self._in_threads.discard(conn)
-        if not future.cancelled() and future.exception() is None and future.result():
-            conn.is_whole = False  # the next request may have begun
-            super().finish_request(conn, future)
-        elif conn.is_whole:
-            self._hang_up(conn)
-        else:
-            self._linger(conn)
-
-    def _linger(self, conn: _Connection) -> None:
-        """Read on without a thread until the caller has hung up, for a moment."""
-        _shut(conn.sock, socket.SHUT_WR)
-        conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + _LINGER_S
-        self._lingering.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
-
-    def _discard(self, conn: _Connection, sock: socket.socket) -> None:
+    def handle_request(self, req: Request, conn: TConn) -> bool:
+        """Runs in a thread."""
+        if not conn.arriving.is_complete() or len(conn.arriving.data) > MAX_BODY_BYTES:
+            req.force_close()  # and says so: gunicorn drops a connection of which it left much unread
+        conn.sock.settimeout(WITHIN_S)  # a client that does not read must not keep the thread
         try:
-            ended = not sock.recv(65536)
-        except BlockingIOError:
+            return bool(super().handle_request(req, conn))
+        except TimeoutError:
+            return False
+
+    def finish_request(self, conn: TConn, done: "Future[bool]") -> None:
+        """A thread has answered: keep the connection, or see it off without waiting for the other side."""
+        keep = not done.cancelled() and not done.exception() and done.result()
+        # Had the parser asked for more than there was, what comes next would be the rest of it and no request.
+        if keep and not conn.arriving.ran_out:
+            conn.arriving = None
+            super().finish_request(conn, done)
             return
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            ended = True
-        if ended:
-            self._lingering.remove(conn)
-            self._hang_up(conn)
+            self._drop(conn)
+        else:
+            self._hold(conn, self.pending_conns, self._discard, time.monotonic() + _LINGER_S)
 
-    def _hang_up(self, conn: _Connection) -> None:
-        with suppress(KeyError, ValueError):  # it comes from a thread
-            self.poller.unregister(conn.sock)
+    def _discard(self, conn: TConn, client: socket.socket) -> None:
+        """What still comes is thrown away: to close over it would reset the connection, and lose the answer."""
+        with contextlib.suppress(OSError):
+            if client.recv(_READ_BYTES):
+                return
+        self.poller.unregister(client)
+        self.pending_conns.remove(conn)
+        self._drop(conn)
+
+    def _hold(
+        self, conn: TConn, among: "deque[TConn]", then: Callable[[TConn, socket.socket], None], give_up_at_s: float
+    ) -> None:
+        """Nothing to do until it sends something or its time is up."""
+        conn.timeout = give_up_at_s
+        among.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(then, conn))
+
+    def _drop(self, conn: TConn) -> None:
         self.nr_conns -= 1
         conn.close()
 
 
-def _receive(conn: _Connection) -> bool:
-    """Take what has come; whether there is nothing to wait for any more."""
+def _read(client: socket.socket, arriving: Arriving) -> bool:
+    """Take what is there, without waiting; False when no more will come, or too late."""
     try:
-        received = conn.sock.recv(65536)
+        data = client.recv(_READ_BYTES)
     except BlockingIOError:
-        return False
+        return True
     except OSError:
-        received = b""
-    conn.received += received
-    conn.is_whole = _is_whole(conn.received)
-    return conn.is_whole or not received or len(conn.received) > _MOST_BYTES or _is_too_long(conn.received)
-
-
-def _is_whole(received: bytes) -> bool:
-    """Whether the head, and the body it announces, are here. What is odd goes on as it is: the parser refuses it."""
-    end = _HEAD_END.search(received)
-    if end is None:
         return False
-    head = received[: end.end()]
-    if _CHUNKED.search(head):
-        return _LAST_CHUNK.search(received, end.start()) is not None
-    length = _LENGTH.search(head)
-    return length is None or len(received) - end.end() >= int(length[1])
-
-
-def _is_too_long(received: bytes) -> bool:
-    """Whether the head announces more than will be read, so that nobody need wait for it."""
-    length = _LENGTH.search(received)
-    return length is not None and int(length[1]) > MAX_BODY_BYTES and _HEAD_END.search(received) is not None
-
-
-def _shut(sock: socket.socket, how: int) -> None:
-    with suppress(OSError):  # the caller was faster
-        sock.shutdown(how)
+    arriving.data += data
+    return bool(data) and time.monotonic() < arriving.give_up_at_s
