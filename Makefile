@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test check truth bench clean
+.PHONY: install demo test check truth bench bench-full faults clean
 
 install: .venv/installed
 
@@ -38,8 +38,18 @@ check: install
 truth: install
 	$(BIN)/pytest tests/test_truth.py -n 0 -s --sends 2000
 
+# Beside a view that stores nothing and a plain ORM view. wrk and gcc must be there. ARGS=--quick: a look, 3 minutes.
 bench: install
-	$(BIN)/python -m tests.benchmarks.callbacks
+	$(BIN)/python -W ignore -m tests.benchmarks.ingest $(ARGS)
+
+# A worker's memory after a million callbacks; ingest beside 10 million stored messages. Takes hours.
+bench-full: install
+	$(BIN)/python -W ignore -m tests.benchmarks.ingest --memory 1000000
+	$(BIN)/python -W ignore -m tests.benchmarks.ingest --flat
+
+# Wasl while something goes wrong: lists the runs. ARGS="kills --share 0.1": a tenth of one; ARGS="all --full": all.
+faults: install
+	$(BIN)/python -W ignore -m tests.faults $(ARGS)
 
 clean:
 	rm -rf .venv build dist

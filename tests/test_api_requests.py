@@ -117,7 +117,8 @@ def test_a_body_over_64_kib_is_413_in_json(idle: Sender) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api", "/api/", "/api/nope", "/api/sms/send", "/api/sms/sms-123", "/api/api/sms", "/callbacks/otpiq/x/nope"]
+    "path",
+    ["/api", "/api/", "/api/nope", "/api/sms/send", "/api/sms/sms-123", "/api/api/sms", "/callbacks/otpiq/x/nope"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_address_is_404_in_json(idle: Sender, path: str, method: str) -> None:
