@@ -107,7 +107,7 @@ def test_a_silent_message_is_asked_about_at_growing_intervals_and_last_after_72_
             clock.now = due_at
             worker.ask_next()
             asked_at.append(due_at - NOW)
-    minutes = [1, 2, 7, 22, 82, 442, 442 + 1440, 442 + 2880, 72 * 60]
+    minutes = [1, 6, 21, 81, 441, 441 + 1440, 441 + 2880, 72 * 60]
     assert asked_at == [timedelta(minutes=minute) for minute in minutes]
     assert len(server.requests) == len(minutes) == get_message(database, message).tracked
     assert get_message(database, message).last_fact_at == NOW
@@ -186,7 +186,7 @@ def test_an_answer_that_does_not_help_is_stored_and_counts(
     with Scripted(script) as server:
         hire(server.base_url).ask_next()
     row = get_message(database, message)
-    assert (row.tracked, row.track_at) == (1, clock.now + timedelta(minutes=1))
+    assert (row.tracked, row.track_at) == (1, clock.now + timedelta(minutes=5))
     assert [exchange.kind for exchange in all_rows(database, Exchange)] == ["tracking"]
 
 

@@ -23,8 +23,9 @@ from .otpiq.client import Tracking
 from .phone import carrier_of
 from .status import NO_REPORT_AFTER
 
-# After the first, second … ask, when it left the message open; the last one for all that follow.
-_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 6 * 60, 24 * 60))
+# After the first, second … ask, when it left the message open; the last one for all that follow. The first comes a
+# minute after the last fact (merging).
+_WAITS = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 6 * 60, 24 * 60))
 _LEASE = timedelta(minutes=2)  # far past a call's deadline: a worker that died leaves its message to the others
 _LONGEST_PAUSE_MINUTES = 24 * 60  # an odd number in a 429 must not end all asking
 _IDLE_S = 5.0
