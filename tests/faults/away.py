@@ -39,7 +39,7 @@ _RATE = 50
 _SHORTEST_S = 5.0  # longer than a request waits for the store
 _UP_S = 0.5  # before and after, and between two restarts
 _BACK_WITHIN_S = 30.0
-_FULL_DISK = "8m"
+_FULL_DISK = "64m"
 _ASKED_WHILE_FULL = 60
 _TOLD_WITHIN_S = 5.0
 

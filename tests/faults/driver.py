@@ -5,7 +5,6 @@ Started by `Driver`, it has everything imported; an order forks, so that crash a
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from sqlalchemy import event, make_url
 
 from webhook_app import create_app, settings
+from webhook_app.database import sqlite_module
 from webhook_app.stamp import Stamper
 from webhook_app.web.callbacks import SECRET_HEADER
 
@@ -79,12 +79,17 @@ class Obeyed:
         return [answer.status for answer in self.answers]
 
 
+connect = sqlite_module().connect
+
+
 def own_store(url: str, data: Path) -> str:
     """Make the folder `data`, with a copy of the SQLite store at `url` in it: nobody else may write where we watch."""
     data.mkdir(parents=True)
     if not url.startswith("sqlite"):
         return url
-    shutil.copy(make_url(url).database or "", data / "wasl.db")
+    # Not the file alone: the newest rows may stand in the write-ahead log beside it.
+    with closing(connect(make_url(url).database or "")) as source, closing(connect(str(data / "wasl.db"))) as copy:
+        source.backup(copy)
     return f"sqlite:///{data / 'wasl.db'}"
 
 
