@@ -16,7 +16,7 @@ from ..otpiq import Unreadable, read_object
 from ..otpiq.document import is_writable
 from ..phone import mask
 from ..refusals import Cause
-from .messages import PAGE_SIZE, _head, _step_of_callback, _text
+from .messages import PAGE_SIZE, head_of, readable, step_of_callback
 from .rows import CallbackDetail, CallbackPage, CallbackRow, IntakeMinute, RefusedCause
 
 VERDICTS = ("accepted", "late", "orphan", "quarantined", "repeated")
@@ -90,7 +90,7 @@ def find_callback(database: Database, callback_id: UUID) -> CallbackDetail | Non
     body = _pretty(callback.body)
     return CallbackDetail(
         row=_row(found),
-        head=_head(callback),
+        head=head_of(callback),
         body=body[:_MOST_SHOWN],
         is_cut=len(body) > _MOST_SHOWN,
         body_bytes=len(callback.body),
@@ -165,7 +165,7 @@ def _row(found: Any) -> CallbackRow:
         id=callback.id,
         received_at=callback.received_at,
         verdict="late" if is_late else callback.verdict,
-        step=_step_of_callback(callback),
+        step=step_of_callback(callback),
         repeats=callback.repeats,
         target_id=callback.target_id,
         message_id=callback.message_id,
@@ -181,5 +181,5 @@ def _pretty(body: bytes) -> str:
     try:
         document = read_object(body)
     except Unreadable:
-        return _text(body)
-    return json.dumps(document, ensure_ascii=False, indent=2) if is_writable(document) else _text(body)
+        return readable(body)
+    return json.dumps(document, ensure_ascii=False, indent=2) if is_writable(document) else readable(body)

@@ -288,7 +288,7 @@ def _steps(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[
     steps = [
         Step(at=message.created_at, gap_s=None, kind="asked", asked_by=message.asked_by),
         *(_step_of_exchange(exchange) for exchange in exchanges),
-        *(_step_of_callback(callback) for callback in callbacks),
+        *(step_of_callback(callback) for callback in callbacks),
     ]
     steps.sort(key=lambda step: step.at)
     gaps = [None, *((late.at - early.at).total_seconds() for early, late in pairwise(steps))]
@@ -310,7 +310,7 @@ def _step_of_exchange(exchange: Exchange) -> Step:
     )
 
 
-def _step_of_callback(callback: Callback) -> Step:
+def step_of_callback(callback: Callback) -> Step:
     step = Step(
         at=callback.received_at,
         gap_s=None,
@@ -328,7 +328,7 @@ def _step_of_callback(callback: Callback) -> Step:
 
 def _raws(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[Exchange]) -> tuple[Raw, ...]:
     raws = [
-        Raw(title="callback", at=callback.received_at, head=_head(callback), body=_text(callback.body))
+        Raw(title="callback", at=callback.received_at, head=head_of(callback), body=readable(callback.body))
         for callback in callbacks
     ]
     raws += [
@@ -347,12 +347,12 @@ def _raws(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[E
     return tuple(sorted(raws, key=lambda raw: raw.at))
 
 
-def _head(callback: Callback) -> str:
+def head_of(callback: Callback) -> str:
     lines = [f"POST /callbacks/otpiq/{callback.target_id}"]
     return "\n".join([*lines, *(f"{name}: {value}" for name, value in sorted(callback.headers.items()))])
 
 
-def _text(raw: bytes) -> str:
+def readable(raw: bytes) -> str:
     return raw.decode(errors="replace").replace("\0", "�")
 
 

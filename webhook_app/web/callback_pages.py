@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from .. import figures, replaying
+from .asking import choice, id_of, live, page
 from .context import now, wasl
-from .pages import _choice, _id, _live, _page
 
 blueprint = Blueprint("callback_pages", __name__)
 _UNPLACED = ("quarantined", "orphan")
@@ -17,13 +17,13 @@ _REPLAYED_AT_ONCE = 1_000
 
 @blueprint.get("/callbacks")
 def callbacks() -> ResponseReturnValue:
-    verdict = _choice("verdict", figures.VERDICTS)
+    verdict = choice("verdict", figures.VERDICTS)
     database = wasl().database
-    return _live(
+    return live(
         "callbacks",
         minutes=figures.intake_minutes(database, now()),
         unplaced=figures.unplaced(database),
-        page=figures.callback_page(database, verdict, before=_id("before"), after=_id("after")),
+        page=figures.callback_page(database, verdict, before=id_of("before"), after=id_of("after")),
         verdict=verdict,
     )
 
@@ -31,7 +31,7 @@ def callbacks() -> ResponseReturnValue:
 @blueprint.get("/callbacks/refused")
 def refused() -> ResponseReturnValue:
     database = wasl().database
-    return _live(
+    return live(
         "callbacks_refused",
         minutes=figures.intake_minutes(database, now()),
         causes=figures.refused_causes(database, now()),
@@ -43,7 +43,7 @@ def callback(callback_id: UUID) -> ResponseReturnValue:
     detail = figures.find_callback(wasl().database, callback_id)
     if detail is None:
         abort(404, _("There is no callback with this id."))
-    return _page("callbacks_one.html", detail=detail)
+    return page("callbacks_one.html", detail=detail)
 
 
 @blueprint.post("/callbacks/<uuid:callback_id>/replay")

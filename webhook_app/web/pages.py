@@ -1,11 +1,9 @@
 """The pages: arguments in, one question to the rooms below, a template out. No rule and no arithmetic lives here."""
 
-from datetime import date, datetime
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
@@ -20,41 +18,41 @@ from ..sending import Asked
 from ..status import CHANNELS, OUTCOMES, UNKNOWN_CHANNEL, Status
 from . import forms
 from .access import own_path
+from .asking import choice, id_of, live, moment, page
 from .context import now, wasl
 
 blueprint = Blueprint("pages", __name__)
 THEME_COOKIE = "wasl_theme"
-_YEARS = range(2000, 2100)  # what an id can hold, with room for any zone
 
 
 @blueprint.get("/")
 def overview() -> ResponseReturnValue:
-    range_ = _choice("range", figures.RANGES) or "today"
+    range_ = choice("range", figures.RANGES) or "today"
     shown = figures.overview(wasl().database, range_, wasl().settings.time_zone, now())
     steps = {
         "key": wasl().settings.otpiq_api_key is not None,
         "public_url": wasl().settings.is_https or wasl().settings.environment == "simulator",
         "sent": bool(shown.latest),
     }
-    return _live("overview", overview=shown, is_first_run=not shown.latest, steps=steps)
+    return live("overview", overview=shown, is_first_run=not shown.latest, steps=steps)
 
 
 @blueprint.get("/messages")
 def messages() -> ResponseReturnValue:
     filter_ = Filter(
-        status=_choice("status", tuple(Status)),
-        outcome=_choice("outcome", tuple(OUTCOMES)),
-        carrier=_choice("carrier", tuple(Carrier)),
-        channel=_choice("channel", (*CHANNELS, UNKNOWN_CHANNEL)),
-        sms_type=_choice("type", (*SMS_TYPES, "unknown")),
-        source_id=_id("source"),
-        since=_moment("from"),
-        until=_moment("to"),
+        status=choice("status", tuple(Status)),
+        outcome=choice("outcome", tuple(OUTCOMES)),
+        carrier=choice("carrier", tuple(Carrier)),
+        channel=choice("channel", (*CHANNELS, UNKNOWN_CHANNEL)),
+        sms_type=choice("type", (*SMS_TYPES, "unknown")),
+        source_id=id_of("source"),
+        since=moment("from"),
+        until=moment("to"),
     )
     database, zone = wasl().database, wasl().settings.time_zone
-    return _live(
+    return live(
         "messages",
-        page=figures.page(database, filter_, zone, now(), before=_id("before"), after=_id("after")),
+        page=figures.page(database, filter_, zone, now(), before=id_of("before"), after=id_of("after")),
         tabs=figures.tabs(database, filter_, zone),
         filter=_as_typed(),
         sources=sources.named(database),
@@ -65,17 +63,17 @@ def messages() -> ResponseReturnValue:
 @blueprint.post("/messages/search")
 def search() -> ResponseReturnValue:
     """By POST, so that a phone number never stands in an address, a history or a proxy's log."""
-    query, like = request.form.get("q", "").replace("\0", "").strip()[:200], _id("like")
+    query, like = request.form.get("q", "").replace("\0", "").strip()[:200], id_of("like")
     if like is not None:  # the next page of a search by number: the number itself stays on the server
         repeatable = sending.find_repeatable(wasl().database, like)
         query = repeatable.phone if repeatable else ""
     if not query:
         return redirect(url_for("pages.messages"), 303)
-    found = figures.search(wasl().database, query, now(), before=_id("before"))
+    found = figures.search(wasl().database, query, now(), before=id_of("before"))
     number = _as_number(query)
     like = found.rows[0].id if number and found.rows else None
     shown = mask(number) if number else query
-    return _page("messages.html", page=found, query=shown, like=like, filter=_as_typed(), tabs=(), sources=())
+    return page("messages.html", page=found, query=shown, like=like, filter=_as_typed(), tabs=(), sources=())
 
 
 @blueprint.get("/messages/<uuid:message_id>")
@@ -83,7 +81,7 @@ def message(message_id: UUID) -> ResponseReturnValue:
     detail = figures.find_detail(wasl().database, message_id, now())
     if detail is None:
         abort(404, _("There is no message with this id."))
-    return _live("message", detail=detail)
+    return live("message", detail=detail)
 
 
 @blueprint.post("/messages/<uuid:message_id>/check")
@@ -104,7 +102,7 @@ def check(message_id: UUID) -> ResponseReturnValue:
 @blueprint.get("/send")
 def send() -> ResponseReturnValue:
     repeatable = _repeatable(request.args.get("again"))
-    return _send_page(forms.blank(_choice("type", SMS_TYPES), repeatable))
+    return _send_page(forms.blank(choice("type", SMS_TYPES), repeatable))
 
 
 @blueprint.post("/send")
@@ -141,7 +139,7 @@ def look() -> str:
     """While someone types: the number as it was understood, and what the message would cost. Sends nothing."""
     form = forms.typed(request.form)
     phone = _as_number(form["phoneNumber"])
-    return _page("_send_look.html", to=phone, **_price_tag(phone, form["senderId"]))
+    return page("_send_look.html", to=phone, **_price_tag(phone, form["senderId"]))
 
 
 @blueprint.route("/sources", methods=["GET", "POST"], endpoint="sources")
@@ -157,7 +155,7 @@ def source_list() -> ResponseReturnValue:
             errors = {"name": [_(str(wrong))]}
     rows = figures.source_rows(wasl().database, wasl().stamper)
     unplaced = figures.unplaced(wasl().database)
-    return _page("sources.html", rows=rows, unplaced=unplaced, errors=errors, form=form), 400 if errors else 200
+    return page("sources.html", rows=rows, unplaced=unplaced, errors=errors, form=form), 400 if errors else 200
 
 
 @blueprint.post("/theme")
@@ -178,7 +176,7 @@ def _send_page(
     form: dict[str, str], errors: dict[str, list[str]] | None = None, refusal: forms.Refusal | None = None
 ) -> str:
     repeatable = _repeatable(form.get("again"))
-    return _page(
+    return page(
         "send.html",
         form=form,
         errors=errors or {},
@@ -197,56 +195,11 @@ def _price_tag(phone: str | None, sender_id: str | None) -> dict[str, int | None
     return {"estimate_iqd": estimate_iqd, "balance_after_iqd": after_iqd}
 
 
-def _live(name: str, **values: Any) -> Response:
-    """The page, or (`?fragment=live`) its moving part with an ETag: 304 when nothing changed."""
-    if not request.args.get("fragment"):
-        return make_response(_page(f"{name}.html", **values))
-    answer = make_response(_page(f"_{name}_live.html", **values))
-    answer.add_etag()
-    return answer.make_conditional(request)  # type: ignore[return-value]
-
-
-def _page(template: str, **values: Any) -> str:
-    frame = figures.frame(wasl().database, wasl().settings.environment, now(), wasl().spool.waiting())
-    return render_template(template, frame=frame, **values)
-
-
 def _repeatable(message_id: str | None) -> sending.Repeatable | None:
     try:
         return sending.find_repeatable(wasl().database, UUID(message_id)) if message_id else None
     except ValueError:
         abort(400, _("again: must be the id of a message"))
-
-
-def _choice(name: str, allowed: tuple[str, ...]) -> str | None:
-    """An argument of a list of words. 400 names it when it is another word."""
-    value = request.args.get(name) or None
-    if value is not None and value not in allowed:
-        abort(400, _("%(name)s: must be one of %(allowed)s", name=name, allowed=", ".join(allowed)))
-    return value
-
-
-def _id(name: str) -> UUID | None:
-    value = request.values.get(name)
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        abort(400, _("%(name)s: must be an id such as 01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41", name=name))
-
-
-def _moment(name: str) -> date | datetime | None:
-    """A day (2026-11-22), or a moment in the reader's zone (2026-11-22T15:00)."""
-    value = request.args.get(name)
-    if not value:
-        return None
-    try:
-        day = date.fromisoformat(value) if len(value) == 10 else None
-        moment = datetime.fromisoformat(value)
-        if moment.year not in _YEARS:
-            raise ValueError
-        return day or (moment if moment.tzinfo else moment.replace(tzinfo=wasl().settings.time_zone))
-    except ValueError:
-        abort(400, _("%(name)s: must be a day such as 2026-11-22 or a time such as 2026-11-22T15:00", name=name))
 
 
 def _as_number(query: str) -> str | None:
