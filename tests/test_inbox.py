@@ -238,7 +238,6 @@ def test_what_cannot_be_taken_in_is_set_aside_and_the_others_are_accepted(databa
     assert (row.id, row.note) == (bad.id, "taking it in failed: ZeroDivisionError")
 
 
-@pytest.mark.xfail(strict=True, reason="those behind it are told to come again")
 def test_what_cannot_even_be_set_aside_costs_itself_alone(database: Database, inbox: Inbox) -> None:
     bad = unwritable()
     waiting = queued_together(database, inbox, [stray(), stray(), bad, stray(), stray()])
@@ -317,7 +316,6 @@ def test_with_neither_store_nor_spool_it_is_not_taken(tmp_path: Path, nowhere: D
             inbox.put(stray())
 
 
-@pytest.mark.xfail(strict=True, reason="it waits for ever")
 def test_a_fault_while_the_store_is_away_is_answered_too(nowhere: Database, opened: Opening) -> None:
     inbox, told = opened(nowhere), list[object]()
 

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import DateTime, MetaData, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -195,7 +195,7 @@ def _is_locked(file: FileIO) -> bool:
 def _naming_absence() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:  # internal: it reads only, say
         # Without the cause: its text may hold an address, a user, or a row.
         is_crossed = isinstance(getattr(error, "orig", None), psycopg.errors.DeadlockDetected)
         raise (Crossed if is_crossed else StoreAway)(type(error).__name__) from None

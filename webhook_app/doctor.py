@@ -50,12 +50,14 @@ def examine(
 
 def _spool(spool: Spool) -> Finding:
     try:
-        spool.append([])
+        spool.check()
     except OSError as error:
         text = f"cannot be written ({error.strerror}): with the store away callbacks would be refused"
         return Finding(level="bad", subject="spool", text=text)
-    waiting = spool.waiting()
-    if waiting:
+    if aside := spool.laid_aside():
+        text = f"{aside:,} records could not be read and lie in the file `unreadable` of the spool folder: keep it"
+        return Finding(level="warn", subject="spool", text=text)
+    if waiting := spool.waiting():
         return Finding(level="warn", subject="spool", text=f"{waiting:,} callbacks wait for the store")
     return Finding(level="ok", subject="spool", text="empty, and can be written")
 

@@ -133,7 +133,9 @@ def columns_after(row: Mapping[str, Any], delivery: Delivery, *, is_news: bool) 
     headline = status.headline(delivery, Status(row["send_state"]), row["provider"])
     sms_id = min(delivery.sms_ids, default=row["sms_id"])
     track_at = row["track_at"]
-    if headline.closed or sms_id is None:
+    # Of a source's message only OTPIQ knows number and cost: that is asked for also when it is closed.
+    is_known = headline.closed and (row["source_id"] is None or delivery.charged_iqd is not None)
+    if is_known or sms_id is None:
         track_at = None
     elif track_at is None and is_news:
         track_at = (delivery.last_at or row["created_at"]) + _FIRST_ASK  # in case nothing more is heard

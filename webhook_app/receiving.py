@@ -15,7 +15,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, RowMapping, Table, bindparam, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -48,7 +48,7 @@ class _Statements:
     place_orphan = (
         update(_CALLBACK)
         .where(_CALLBACK.c.target_id == bindparam("of_target"), _CALLBACK.c.digest == bindparam("of_digest"))
-        .values({name: bindparam(f"now_{name}") for name in ("verdict", "message_id", "changed")})
+        .values({name: bindparam(f"now_{name}") for name in ("verdict", "message_id", "note", "changed")})
     )
 
     def __init__(self, insert: Any) -> None:
@@ -121,8 +121,9 @@ class Read:
 
     @property
     def is_found(self) -> bool:
-        """An orphan of old whose message is here by now."""
-        return self.stored is not None and self.stored["verdict"] == "orphan" and self.message is not None
+        """One of old that had no place, or was not understood, and is now."""
+        has_place = self.message is not None and self.report is not None and self.note is None
+        return has_place and self.stored is not None and self.stored["verdict"] != "accepted"
 
 
 def receive(database: Database, batch: Sequence[Arrival], place: SpoolPlace | None = None) -> list[str]:
@@ -135,8 +136,19 @@ def receive(database: Database, batch: Sequence[Arrival], place: SpoolPlace | No
 
 def set_aside(database: Database, arrival: Arrival, why: str) -> None:
     """Store, without looking into it, what `receive` stumbles over: a fault of ours must not lose a callback."""
-    digest = hashlib.sha256(arrival.raw).hexdigest()
-    _take_in(database, [Read(arrival=arrival, report=None, note=why, body=arrival.raw, digest=digest)])
+    try:
+        body = without_codes(arrival.raw)
+    except Exception:  # noqa: BLE001 - what it stumbles over may be just this, and a code must not be kept
+        body = b"not kept: it could not be searched for codes"
+    digest = hashlib.sha256(body).hexdigest()
+    _take_in(database, [Read(arrival=arrival, report=None, note=why, body=body, digest=digest)])
+
+
+def forget_places(database: Database, names: Sequence[str]) -> None:
+    """Of spool files that are gone."""
+    if names:
+        with database.writing() as connection:
+            connection.execute(delete(_SPOOLED).where(_SPOOLED.c.name.in_(names)))
 
 
 def _take_in(database: Database, read: Sequence[Read], place: SpoolPlace | None = None) -> list[str]:
@@ -261,7 +273,7 @@ def _store(connection: Connection, read: Sequence[Read]) -> None:
     last_ids = {one.key: one.arrival.id for one in read}
     if rows := [_row(first[key]) | {"repeats": times[key] - 1, "last_id": last_ids[key]} for key in sorted(times)]:
         connection.execute(_STATEMENTS[connection.dialect.name].add_or_repeat, rows)
-    if found := [first[key] for key in sorted(times) if first[key].is_found]:
+    if found := [first[key] for key in sorted(first) if first[key].is_found]:
         rows = [{"of_target": one.key[0], "of_digest": one.key[1]} | _now(_row(one)) for one in found]
         connection.execute(_Statements.place_orphan, rows)
 

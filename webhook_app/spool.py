@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
@@ -25,9 +26,13 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._current = folder / "current"
+        self._aside = folder / "unreadable"
 
     def append(self, records: Sequence[bytes]) -> None:
-        """On the disk when it returns. Raises OSError when it is not: no record may be answered for then."""
+        """On the disk when it returns. Raises OSError when it is not: no record may be answered for then.
+
+        A record is one line: it holds no newline.
+        """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _sync_folder(self._folder.parent)
         with self._open_current() as file:
@@ -43,18 +48,42 @@ class Spool:
                 raise
 
     def waiting(self) -> int:
-        """How many records wait to be taken."""
-        return sum(sum(1 for _ in _records(path)) for path in (self._current, *self._closed()))
+        """How many records wait to be taken; those of a file that is being taken count until it is done."""
+        return sum(_count_lines(path) for path in (self._current, *self._closed()))
 
     def is_empty(self) -> bool:
         """Whether nothing waits; for whoever asks often."""
         return not self._current.exists() and not self._closed()
 
-    def drain(self, take: Callable[[str, int, list[bytes]], object]) -> None:
+    def check(self) -> None:
+        """Raise OSError when nothing could be appended now. Leaves nothing behind: who asks may be another user."""
+        folder = self._folder if self._folder.exists() else self._folder.parent
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"?")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def prepare(self) -> None:
+        """Make the folder now, as the one who will need it."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def lay_aside(self, record: bytes) -> None:
+        """Keep what cannot be taken, out of the way of the others, for a person to look at."""
+        with FileIO(os.open(self._aside, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600), "a") as file:
+            _write_all(file, _line(record))
+            os.fsync(file)
+        _sync_folder(self._folder)
+
+    def laid_aside(self) -> int:
+        return sum(1 for _ in _records(self._aside))
+
+    def drain(self, take: Callable[[str, int, list[bytes]], object]) -> list[str]:
         """Hand everything to `take` (the file's name, where in it these records end, the records), then remove it.
 
-        What `take` raises goes through, and the rest stays. A file that another process is at is left to it.
+        Returns the names of the files removed. What `take` raises goes through, and the rest stays. A file that
+        another process is at is left to it.
         """
+        removed = []
         self._close_current()
         for path in self._closed():
             with _locked(path) as is_ours:
@@ -62,8 +91,10 @@ class Spool:
                     for end, records in _in_batches(_records(path)):
                         take(path.name, end, records)
                     path.unlink()
-        if self._folder.exists():
+                    removed.append(path.name)
+        if removed:
             _sync_folder(self._folder)
+        return removed
 
     def _closed(self) -> list[Path]:
         return sorted(self._folder.glob("*.closed"))
@@ -134,6 +165,13 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield end, record
             elif line != b"\n":
                 log.warning("spool.broken_line", file=path.name, end=end)
+
+
+def _count_lines(path: Path) -> int:
+    """Without looking at the checksums: it is asked for with every page."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
+        return sum(line != b"\n" for line in file)
+    return 0
 
 
 def _in_batches(records: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, list[bytes]]]:

@@ -100,7 +100,10 @@ def _most_overdue(session: Session, now: datetime) -> Message | None:
 
 
 def _next_ask(message: Message, now: datetime) -> datetime | None:
-    """The last time is when the message becomes "no report"; a later fact, if one comes, begins again."""
+    """The last time is when the message becomes "no report"; a later fact, if one comes, begins again. A closed one (a
+    source's, for its cost) is asked about once."""
+    if message.closed:
+        return None
     last_at = (message.last_fact_at or message.created_at) + NO_REPORT_AFTER
     if now >= last_at:
         return None

@@ -39,6 +39,8 @@ def replay(
     as_json: bool,
 ) -> None:
     """Put stored callbacks through today's code again; changes nothing where it has nothing to say."""
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError("--until must be later than --since")
     only = [verdict for verdict, wanted in (("orphan", orphans), ("quarantined", quarantined)) if wanted]
     replayed = replaying.replay(
         rooms.database,
@@ -78,7 +80,7 @@ def db_recount(rooms: Rooms, check_only: bool, as_json: bool) -> None:
 
 def _moment(rooms: Rooms, at: datetime | None) -> datetime | None:
     if at is not None and at.year not in range(2000, 2100):  # what an id can hold
-        raise click.UsageError("--since and --until take times of this century, such as 2026-11-22 or 2026-11-22T09:30")
+        raise click.UsageError("--since and --until take times of 2000 to 2099: 2026-11-22 or 2026-11-22T09:30")
     return at and at.replace(tzinfo=rooms.config.time_zone)
 
 

@@ -24,7 +24,7 @@ _MINUTE = timedelta(minutes=1)
 _STRIP_MINUTES = 60
 _REFUSED_FOR = timedelta(hours=24)
 _LIGHT_LOOKS_BACK = timedelta(minutes=5)
-_NOT_FROM_OTPIQ = (Cause.WRONG_SECRET, Cause.BAD_SIGNATURE)
+_NOT_FROM_OTPIQ = (Cause.NO_SECRET, Cause.WRONG_SECRET, Cause.BAD_SIGNATURE)
 _LOOKED_THROUGH = 10_000
 _MOST_SHOWN = 4096  # characters of a body
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import socket
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,7 @@ def serve(config: Settings, host: str, port: int, workers: int | None = None) ->
     """Serve until SIGINT or SIGTERM, then finish what is running. Raises PortTaken. Does not return otherwise."""
     require_free(host, port)
     logs.configure(config.log)
+    _raise_handle_limit()
     _Server(config, host, port, workers or os.cpu_count() or 1).run()
 
 
@@ -43,11 +45,19 @@ def require_free(host: str, port: int) -> None:
             raise PortTaken(f"{host}:{port} cannot be used ({error.strerror}): choose another with --port") from None
 
 
+def _raise_handle_limit() -> None:
+    """As many as may be: a process's usual 1,024 are as many as its connections."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192) if hard > 0 else 8192, hard))
+
+
 def _take_up(worker: Any) -> None:
     """The prices, so that already the first send in doubt has an estimate; and what waits in the spool."""
     house = worker.wsgi.extensions["wasl"]
     house.prices.refresh_aside()
-    house.inbox.take_up()
+    with suppress(OSError):  # the doctor and /readyz tell
+        house.spool.prepare()
+        house.inbox.take_up()
 
 
 def _write_the_rest(_server: Any, worker: Any) -> None:

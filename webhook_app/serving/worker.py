@@ -7,6 +7,7 @@ client that does not close its end. Here the main loop reads and never waits; a 
 """
 
 import contextlib
+import errno
 import gc
 import re
 import socket
@@ -27,8 +28,10 @@ WITHIN_S = 10.0  # from a request's first byte to its last
 _LINGER_S = 2.0  # as gunicorn: what was answered last has to get through
 _READ_BYTES = 64 * 1024
 _MAX_BYTES = 2 * MAX_BODY_BYTES  # a head, a body, and what chunks cost
+_MAX_HEAD_BYTES = 32 * 1024
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-_FRAMING = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:[ \t]*(\S*)[ \t]*(?=\r?\n)", re.IGNORECASE)
+# What is searched for here must cost no more than the bytes it is searched in: this is the event loop.
+_FRAMING = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\nexpect[ \t]*:[ \t]*100-continue", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
@@ -44,11 +47,13 @@ class Arriving:
     length: int | None = 0  # of the body; None: it comes in chunks
     chunk_at: int = 0
     told_to_go_on: bool = False
+    is_over: bool = False  # no more will come, or it would come too late
     ran_out: bool = False  # the parser asked for more than is here
 
     def is_whole(self) -> bool:
         """Whether there is nothing to wait for: it is complete, too long, or refused whatever follows."""
-        return self.is_complete() or len(self.data) >= _MAX_BYTES or (self.length or 0) > MAX_BODY_BYTES + 1
+        most = _MAX_BYTES if self.body_at else _MAX_HEAD_BYTES
+        return self.is_complete() or len(self.data) >= most or (self.length or 0) > MAX_BODY_BYTES + 1
 
     def is_complete(self) -> bool:
         """Whether the parser will ask for no more."""
@@ -75,7 +80,7 @@ class Arriving:
         self.body_at = self.chunk_at = end.end()
         framing = _FRAMING.findall(self.data, 0, self.body_at)
         if len(framing) == 1:  # two of them are refused
-            name, value = framing[0]
+            name, value = framing[0][0], framing[0][1].strip()
             self.length = int(value) if _LENGTH.fullmatch(value) else 0 if name[:1] in b"cC" else None
         return True
 
@@ -98,6 +103,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
 
+    def accept(self, listener: socket.socket) -> None:
+        """With no file handle left, who comes now waits; gunicorn would let the whole worker die of it."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            time.sleep(0.01)
+
     def enqueue_req(self, conn: TConn) -> None:
         """A connection is new, or has sent something."""
         arriving: Arriving | None = getattr(conn, "arriving", None)
@@ -106,9 +120,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             behind = conn.parser.unreader.take_buffered() if conn.parser else b""
             arriving = conn.arriving = Arriving(give_up_at_s=time.monotonic() + WITHIN_S, data=bytearray(behind))
         conn.sock.setblocking(False)
-        if not arriving.is_whole() and not _read(conn.sock, arriving):
+        if not arriving.is_whole() and not _read(conn.sock, arriving) and not arriving.body_at:
             self._drop(conn)
-        elif arriving.is_whole():
+        elif arriving.is_whole() or arriving.is_over:
             conn.parser, conn.initialized = RequestParser(self.cfg, arriving.for_parser(), conn.client), True
             super().enqueue_req(conn)
         elif arriving.data:
@@ -178,4 +192,5 @@ def _read(client: socket.socket, arriving: Arriving) -> bool:
     except OSError:
         return False
     arriving.data += data
-    return bool(data) and time.monotonic() < arriving.give_up_at_s
+    arriving.is_over = not data or time.monotonic() >= arriving.give_up_at_s
+    return not arriving.is_over

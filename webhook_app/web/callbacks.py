@@ -99,13 +99,11 @@ class Door:
 
 def _why_not_authentic(target_id: str, secret: bytes) -> Cause:
     """For our own eyes: whoever asks is told no more than that it is not authentic."""
-    if not secret:
-        return Cause.NO_SECRET
     try:
         UUID(target_id)
     except ValueError:
         return Cause.BAD_ADDRESS
-    return Cause.WRONG_SECRET
+    return Cause.WRONG_SECRET if secret else Cause.NO_SECRET
 
 
 def _body(environ: Environ) -> bytes:

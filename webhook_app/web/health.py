@@ -32,7 +32,7 @@ def readyz() -> tuple[Response, int]:
 
 def _can_spool() -> bool:
     try:
-        wasl().spool.append([])
+        wasl().spool.check()
     except OSError:
         return False
     return True

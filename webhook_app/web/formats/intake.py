@@ -22,7 +22,7 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
     "repeat": (N_("Repeats"), "few", N_("%(n)s repeated")),
     "orphan": (N_("Orphans"), "wait", N_("%(n)s without a message")),
     "quarantined": (N_("Quarantined"), "wait", N_("%(n)s not understood")),
-    "refused": (N_("Refused"), "bad", N_("%(n)s refused")),
+    "refused": (N_("Refused (own scale)"), "bad", N_("%(n)s refused")),
 }
 _VERDICTS: Mapping[str, tuple[str, str, str]] = {
     "accepted": (N_("Accepted"), "ok", "check"),
