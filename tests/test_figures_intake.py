@@ -228,7 +228,8 @@ LIGHTS: dict[str, tuple[Counts, str]] = {
     "more wrong signatures than good ones": ({("bad_signature", 1): 6, ("repeat", 2): 5}, "refused"),
     "as many wrong ones as good ones": ({("wrong_secret", 1): 5, ("accepted", 2): 4, ("late", 2): 1}, "ok"),
     "wrong ones a while ago": ({("wrong_secret", 7): 50}, "ok"),
-    "other refusals": ({("no_secret", 1): 50, ("bad_address", 1): 50, ("too_big", 1): 50}, "ok"),
+    "none carries a secret": ({("no_secret", 1): 50}, "refused"),
+    "other refusals": ({("bad_address", 1): 50, ("too_big", 1): 50}, "ok"),
 }
 
 

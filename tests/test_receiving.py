@@ -379,3 +379,26 @@ def test_the_door_is_counted_by_the_minute(database: Database, at: Callable[[flo
         (at(60), "late"): 1,
         (at(60), "quarantined"): 1,
     }
+
+
+def test_a_repeat_of_what_was_not_understood_is_read_again(database: Database) -> None:
+    message = add_message(database)
+    came = arrival(message, callback("delivered", final=True))
+    receiving.set_aside(database, came, "taking it in failed: KeyError")
+    assert receive(database, came) == ["accepted"]
+    stored = only_callback(database)
+    assert (stored.verdict, stored.note, stored.repeats) == ("accepted", None, 1)
+    assert get_message(database, message).status == "delivered"
+
+
+def test_what_is_set_aside_keeps_no_code(database: Database) -> None:
+    receiving.set_aside(database, arrival(new_id(NOW), b'{"verificationCode": "987123"}'), "a fault of ours")
+    assert "987123" not in everything_stored(database)
+
+
+@pytest.mark.parametrize("word", ["sent", "delivered"])
+def test_a_sources_message_is_asked_about_for_its_cost(database: Database, word: str) -> None:
+    shop = sources.add(database, "shop", NOW)
+    receive(database, arrival(shop.id, callback(word, final=word == "delivered")))
+    (message,) = all_rows(database, Message)
+    assert message.track_at == NOW + timedelta(minutes=1)

@@ -94,3 +94,23 @@ def test_a_body_that_is_too_long_ends_the_connection(port: int) -> None:
     answer = talk(port, head + b"\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000 + HEALTH)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length:" + b" " * 100_000 + b"x y",
+        b"Content-Length" + b" " * 100_000,
+        b"\nContent-Length:" * 7_000,
+        b"Expect:" + b"\t" * 100_000,
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"0\r\n" * 30_000,
+    ],
+    ids=["spaces after", "spaces before", "many", "expect", "chunks"],
+)
+def test_looking_at_what_has_come_costs_no_more_than_its_bytes(head: bytes) -> None:
+    """In the event loop, before any limit of the parser: a quadratic search would stop everybody for half a minute."""
+    arriving = Arriving(give_up_at_s=0, data=bytearray(b"POST / HTTP/1.1\r\n" + head + b"\r\n\r\n"))
+    began_s = time.thread_time()
+    arriving.is_whole()
+    arriving.asks_to_go_on()
+    assert time.thread_time() - began_s < 1

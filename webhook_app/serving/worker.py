@@ -52,8 +52,9 @@ class Arriving:
 
     def is_whole(self) -> bool:
         """Whether there is nothing to wait for: it is complete, too long, or refused whatever follows."""
-        most = _MAX_BYTES if self.body_at else _MAX_HEAD_BYTES
-        return self.is_complete() or len(self.data) >= most or (self.length or 0) > MAX_BODY_BYTES + 1
+        if self.is_complete() or (self.length or 0) > MAX_BODY_BYTES + 1:
+            return True
+        return len(self.data) >= (_MAX_BYTES if self.body_at else _MAX_HEAD_BYTES)
 
     def is_complete(self) -> bool:
         """Whether the parser will ask for no more."""
