@@ -102,7 +102,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().load_wsgi()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        gc.set_threshold(10_000, 10, 10)
 
     def accept(self, listener: socket.socket) -> None:
         """With no file handle left, who comes now waits; gunicorn would let the whole worker die of it."""
