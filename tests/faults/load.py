@@ -171,7 +171,9 @@ def _body(sms_id: str, word: str, channel: str, final: bool) -> bytes:
 
 def post(port: int, callbacks: Iterable[Posted], record: Record, **how: Any) -> None:
     """Post them all; see `_post` for how. Returns when each was answered (or, without `again`, tried)."""
-    asyncio.run(_post(port, iter(callbacks), record, **how))
+    # In a thread of its own: a test process may have an event loop already, such as a browser's.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(_post(port, iter(callbacks), record, **how))).result()
 
 
 @contextmanager
