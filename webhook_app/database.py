@@ -84,9 +84,9 @@ class Database:
         if self.is_sqlite:
             path = Path(make_url(url).database or "")
             _make_private(path)
-            # Half of it for our own turn, half for another program that has the file.
-            locked_s = 5.0 if patience_s is None else patience_s / 2
-            self._turn = _Turn(path.with_name(f"{path.name}-turn"), locked_s)
+            # Our own turn comes; for another program that has the file half as long must do.
+            turn_s, locked_s = (5.0, 5.0) if patience_s is None else (patience_s, patience_s / 2)
+            self._turn = _Turn(path.with_name(f"{path.name}-turn"), turn_s)
         driver: dict[str, Any] = (
             {"module": sqlite_module(), "connect_args": {"isolation_level": None, "check_same_thread": False}}
             if self.is_sqlite
