@@ -1,6 +1,6 @@
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -361,7 +361,39 @@ def test_a_callback_settles_an_abandoned_send(database: Database) -> None:
 # A store that fails
 
 
-def test_a_store_that_fails_after_the_call_does_not_hide_the_outcome(database: Database) -> None:
+@pytest.mark.parametrize("is_committed", [False, True], ids=["lost whole", "lost its answer"])
+def test_a_store_that_blinks_after_the_call_holds_the_outcome_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    whole, blinks = database.transaction, list[int]()
+
+    @contextmanager
+    def blinking() -> Iterator[Session]:
+        with whole() as session:
+            yield session
+            is_settling = any(isinstance(new, Exchange) for new in session.new)
+            if not is_settling or len(blinks) == 2:
+                return
+            blinks.append(1)
+            if not is_committed:
+                raise StoreAway("locked")
+        raise StoreAway("the line broke")
+
+    monkeypatch.setattr(database, "transaction", blinking)
+    with Scripted(accepted("sms-7")) as server:
+        first = send(database, server.base_url, who=asked("once"))
+        again = send(database, server.base_url, who=asked("once"))
+    assert (first.state, first) == ("accepted", again)
+    assert len(server.requests) == 1
+    assert len(blinks) == (1 if is_committed else 2)
+    assert len(all_rows(database, Exchange)) == len(all_rows(database, BalanceReading)) == 1
+
+
+def test_a_store_that_fails_after_the_call_does_not_hide_the_outcome(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_ANSWERS_WITHIN_S", 0.0)
+
     def break_the_store(_request: bytes) -> Sequence[Part]:
         with database.transaction() as session:
             session.execute(text("ALTER TABLE exchange RENAME TO exchange_away"))

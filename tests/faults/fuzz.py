@@ -57,9 +57,9 @@ def _run(database: Database, url: str, share: float) -> str:
     with tempfile.TemporaryDirectory() as folder:
         with serving(Path(folder), DATABASE_URL=url) as (master, port):
             workers = [pid for pid in group_of(master.pid) if pid != master.pid]
-            _post_bodies(port, posts, int(BODIES * share / 5), record)
+            _post_bodies(port, posts, int(BODIES * share / 2), record)
             warm_mb = _memory_mb(workers)
-            _post_bodies(port, posts, int(BODIES * share * 4 / 5), record)
+            _post_bodies(port, posts, int(BODIES * share / 2), record)
             _exchange_all(port, [odd_headers(posts.one(), rng) for _ in range(int(HEADERS * share))], record)
             _exchange_all(port, raw_requests(posts, rng, int(RAW * share)), record)
             slow = beside_slow_senders(port, load.traffic(cast, 10**9, seed=8), record, max(5.0, SLOW_S * share))
