@@ -1,5 +1,7 @@
 """`wasl serve` as it runs: gunicorn on a free port, spoken to over raw sockets, stopped by signals."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -115,6 +117,30 @@ def test_it_stops_on_a_signal_and_leaves_no_process(tmp_path: Path, number: sign
         with pytest.raises(ConnectionRefusedError):
             talk(port, b"GET / HTTP/1.0\r\n\r\n")
     assert "Traceback" not in (tmp_path / "serve.log").read_text()
+
+
+def test_workers_whose_master_is_gone_let_the_next_one_have_the_port(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, port):
+        wait_for_workers(server.pid)
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as kept:
+            os.kill(server.pid, signal.SIGKILL)
+            server.wait()
+            give_up_at, is_kept = time.monotonic() + 10, True
+            while is_kept:  # somebody who goes on asking is told, politely, to come again
+                assert time.monotonic() < give_up_at
+                kept.request("GET", "/healthz")
+                answer = kept.getresponse()
+                assert (answer.status, answer.read() != b"") == (200, True)
+                is_kept = answer.headers["Connection"] != "close"
+        while not is_free(port):
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+
+
+def is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def wait_for_workers(leader: int) -> None:

@@ -1,10 +1,12 @@
 """Reading JSON that a stranger wrote: one object, or one reason why not, raised as Unreadable and nothing else."""
 
 import json
+import re
 from typing import Any, NoReturn
 
 # Far past any real body, far below what the interpreter's stack bears wherever a document is walked later.
 _MAX_DEPTH = 50
+_UNCLEAN = re.compile("[\0\ud800-\udfff]")
 
 
 class Unreadable(ValueError):
@@ -58,7 +60,7 @@ def is_writable(document: object) -> bool:
 
 def is_clean_text(value: str) -> bool:
     """Whether both stores can hold it: no NUL (PostgreSQL refuses it) and no half of a surrogate pair."""
-    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    return _UNCLEAN.search(value) is None
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

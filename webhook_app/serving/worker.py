@@ -104,6 +104,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         gc.freeze()
         gc.set_threshold(10_000, 10, 10)
 
+    def is_parent_alive(self) -> bool:
+        """When the master is gone, let go of its port at once, for the next one, and see the connections off.
+
+        gunicorn would keep both until its grace is over as long as somebody goes on asking over a kept connection.
+        """
+        if super().is_parent_alive():
+            return True
+        self.alive = False  # what is answered from now on says "Connection: close"
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        return False
+
     def accept(self, listener: socket.socket) -> None:
         """With no file handle left, who comes now waits; gunicorn would let the whole worker die of it."""
         try:
