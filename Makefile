@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test check truth bench bench-full faults clean
+.PHONY: install demo test check translations truth bench bench-pages bench-full faults pictures lighthouse clean
 
 install: .venv/installed
 
@@ -32,7 +32,12 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet templates
-	$(BIN)/pybabel --quiet extract -F pyproject.toml -k N_ -o .venv/wasl.pot .
+	$(BIN)/python -m tests.checks.translations
+	$(BIN)/python -m tests.checks.directions
+
+# New and changed texts of the sources come into the catalogues, where they wait to be translated.
+translations: install
+	$(BIN)/python -m tests.checks.translations --update
 
 # 2,000 simulated sends with every misbehaviour, compared with the simulator's ledger message by message.
 truth: install
@@ -42,6 +47,11 @@ truth: install
 bench: install
 	$(BIN)/python -W ignore -m tests.benchmarks.ingest $(ARGS)
 
+# Every page at 10 million messages, beside 10 thousand and beside an Overview that counts rows. Takes hours and 40 GB,
+# in a folder that stays with ARGS="--keep FOLDER". ARGS=--quick: a look, 2 minutes.
+bench-pages: install
+	$(BIN)/python -W ignore -m tests.benchmarks.pages $(ARGS)
+
 # A worker's memory after a million callbacks; ingest beside 10 million stored messages. Takes hours.
 bench-full: install
 	$(BIN)/python -W ignore -m tests.benchmarks.ingest --memory 1000000
@@ -50,6 +60,14 @@ bench-full: install
 # Wasl while something goes wrong: lists the runs. ARGS="kills --share 0.1": a tenth of one; ARGS="all --full": all.
 faults: install
 	$(BIN)/python -W ignore -m tests.faults $(ARGS)
+
+# Every page in three languages, both themes, on a phone and on a desk, into pictures/. ARGS=overview: only that.
+pictures: install
+	$(BIN)/python -W ignore -m tests.pictures $(ARGS)
+
+# Overview and Messages as Lighthouse (by npx) judges them: performance and accessibility of 95 at least.
+lighthouse: install
+	$(BIN)/python -W ignore -m tests.benchmarks.lighthouse
 
 clean:
 	rm -rf .venv build dist

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,18 @@ from sqlalchemy import select
 from webhook_app import merging, status
 from webhook_app.database import Base, Database
 from webhook_app.ids import new_id
-from webhook_app.models import COUNT_SUMS, Callback, Delta, Exchange, Message, Tally
+from webhook_app.models import (
+    COUNT_SUMS,
+    PART_KEY,
+    PART_SUMS,
+    Callback,
+    Delta,
+    Exchange,
+    Message,
+    PartDelta,
+    PartTally,
+    Tally,
+)
 from webhook_app.otpiq import parse_report
 from webhook_app.receiving import Arrival
 from webhook_app.status import Delivery, Fact, Status
@@ -98,6 +109,54 @@ def recounted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
         messages, charged, risked = sums.get(key, (0, 0, 0))
         sums[key] = (messages + 1, charged + (row.charged_iqd or 0), risked + at_risk)
     return sums
+
+
+def parts_counted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """As `counted`, of what is counted of closed messages only."""
+    sums: dict[tuple[Any, ...], Counter[str]] = {}
+    for row in (*all_rows(database, PartTally), *all_rows(database, PartDelta)):
+        key = tuple(getattr(row, name) for name in PART_KEY)
+        sums.setdefault(key, Counter()).update({name: getattr(row, name) for name in PART_SUMS})
+    found = {key: tuple(amounts[name] for name in PART_SUMS) for key, amounts in sums.items()}
+    return {key: amounts for key, amounts in found.items() if any(amounts)}
+
+
+def parts_recounted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """What `parts_counted` must be, from what is known of the messages."""
+    sums: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    for row in all_rows(database, Message):
+        hour, charged_iqd = row.created_at.replace(minute=0, second=0, microsecond=0), row.charged_iqd or 0
+        for part, word, place, *more in _parts_of(row) if row.closed else []:
+            key = (hour, part, row.carrier, row.channel or "", word, place, row.is_sample)
+            adds = (1, *more) if part == "took" else (1, *more, charged_iqd)
+            sums[key] = tuple(map(sum, zip(sums.get(key, (0, 0, 0)), adds, strict=True)))
+    return sums
+
+
+def _parts_of(row: Message) -> Iterator[tuple[Any, ...]]:
+    """Part, word, place and seconds, and for `took` no money."""
+    known = status.from_json(row.delivery).channels
+    order = dict.fromkeys([*status.route(row.provider), *status.CHANNELS, "?"])
+    tried = [(name, known[name]) for name in order if name in known and known[name].first_at]
+    if tried:
+        began_at = row.created_at
+        if len(tried) > 1:
+            (_, last_but_one), (_, last) = tried[-2:]
+            began_at = min(last.first_at.values())
+            if last_but_one.reached.name == "FAILED":
+                began_at = min(max(last_but_one.first_at.values()), max(last.first_at.values()))
+        seconds = max(0, int((began_at - row.created_at).total_seconds()))
+        yield "path", " ".join(f"{name}:{channel.reached.name.lower()}" for name, channel in tried), 0, seconds
+    if row.status in ("delivered", "read") and row.source_id is None:
+        assert row.settled_at is not None
+        bucket, end_s = 0, 0.5
+        while (row.settled_at - row.created_at).total_seconds() > end_s:
+            bucket, end_s = bucket + 1, end_s * 1.2
+        yield "took", "", bucket, 0, 0
+    if row.status == "failed":
+        yield "reason", (row.reason or "")[:200], 0, 0
+    elif row.status in ("rejected", "throttled", "unsent"):
+        yield "reason", f"send:{(row.outcome or {}).get('kind') or ''}", 0, 0
 
 
 def everything_stored(database: Database) -> str:

@@ -18,6 +18,7 @@ OPEN = {
     "static": "nothing: the same files for everyone",
     "access.sign_in": "a name and a password, slowed",
     "access.sign_out": "a CSRF token",
+    "language.choose": "a CSRF token; it tells nothing",
     "api.send": "an API key",
     "health.healthz": "nothing, and tells nothing",
     "health.readyz": "nothing, and tells nothing",

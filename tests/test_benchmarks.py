@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .benchmarks import report, traffic
+from .benchmarks import pages, report, traffic
 from .benchmarks.contenders import Entry, started
 from .benchmarks.slow_sync import require_slowness
 
@@ -28,3 +28,13 @@ def test_servers_take_turns_and_what_they_answered_is_stored(
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_a_disk_can_be_made_slower(tmp_path: Path) -> None:
     require_slowness(tmp_path, milliseconds=2)
+
+
+def test_every_page_is_measured_at_two_sizes_and_beside_a_naive_overview(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages.compare(tmp_path, "sqlite", (1_500, 3_000), rounds=1)
+    said = capsys.readouterr().out
+    assert all(f"\n{page} " in said for page in ("/", "/?range=30d", "/messages", "/messages/…", "/spend", "/settings"))
+    assert "SQLite: any page, 3,000 messages / 1,500" in said
+    assert "SQLite: Overview counted naively / ours" in said

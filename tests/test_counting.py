@@ -1,16 +1,30 @@
 import random
 import threading
 from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from webhook_app import counting, merging, receiving
 from webhook_app.database import Database
-from webhook_app.models import Delta, Message, Tally
+from webhook_app.models import Delta, Message, PartDelta, Tally
 from webhook_app.status import Fact, Status
 
-from .rows import NOW, add_message, all_rows, arrival, callback, counted, recounted
+from .rows import (
+    NOW,
+    add_message,
+    all_rows,
+    arrival,
+    callback,
+    counted,
+    parts_counted,
+    parts_recounted,
+    recounted,
+)
 
 
 def fill(database: Database, messages: int = 30) -> None:
@@ -54,6 +68,48 @@ def test_a_change_that_counts_nothing_new_writes_no_delta(database: Database) ->
     assert len(all_rows(database, Delta)) == before
 
 
+def test_an_open_message_costs_no_part(database: Database) -> None:
+    message = add_message(database, facts=[Fact(at=NOW, word="failed", channel="whatsapp")])
+    receiving.receive(database, [arrival(message, callback("sent"))])
+    assert all_rows(database, PartDelta) == []
+
+
+def test_a_closed_message_is_counted_by_its_path_and_time_once(database: Database) -> None:
+    message = add_message(database)
+    for word in ("sent", "delivered", "delivered", "sent"):
+        receiving.receive(database, [arrival(message, callback(word), NOW + timedelta(seconds=8))])
+    assert [(row.part, row.word, row.messages) for row in all_rows(database, PartDelta)] == [
+        ("path", "sms:delivered", 1),
+        ("took", "", 1),
+    ]
+    assert parts_counted(database) == parts_recounted(database)
+
+
+def test_a_closed_message_that_hears_more_is_counted_where_it_belongs_then(database: Database) -> None:
+    message = add_message(database, facts=[Fact(at=NOW, cost_iqd=80)])
+    for word, channel in (("failed", "sms"), ("delivered", "sms"), ("read", "whatsapp")):
+        raw = callback(word, channel, final=True, **({"reason": "Refused"} if word == "failed" else {}))
+        receiving.receive(database, [arrival(message, raw, NOW + timedelta(seconds=8))])
+        assert parts_counted(database) == parts_recounted(database)
+    assert {(key[1], key[4]) for key in parts_counted(database)} == {
+        ("path", "whatsapp:read sms:delivered"),
+        ("took", ""),
+    }
+
+
+def test_a_refused_send_is_counted_by_its_kind_until_a_callback_says_otherwise(database: Database) -> None:
+    message = add_message(database, send_state=Status.REJECTED, outcome={"kind": "credit"})
+    assert {(key[1], key[4]) for key in parts_counted(database)} == {("reason", "send:credit")}
+    receiving.receive(database, [arrival(message, callback("sent"))])
+    assert parts_counted(database) == {}
+
+
+def test_messages_of_a_batch_are_counted_together(database: Database) -> None:
+    messages = [add_message(database) for _ in range(20)]
+    receiving.receive(database, [arrival(message, callback("delivered")) for message in messages])
+    assert [row.messages for row in all_rows(database, PartDelta)] == [20, 20]
+
+
 def test_a_change_that_is_rolled_back_is_not_counted(database: Database) -> None:
     message = add_message(database)
     before = counted(database)
@@ -70,10 +126,37 @@ def test_a_change_that_is_rolled_back_is_not_counted(database: Database) -> None
 
 def test_a_fold_moves_every_delta_and_changes_no_sum(database: Database) -> None:
     fill(database)
-    before, deltas = counted(database), len(all_rows(database, Delta))
-    assert counting.fold(database) == deltas
-    assert all_rows(database, Delta) == []
+    before, parts = counted(database), parts_counted(database)
+    deltas = all_rows(database, Delta) + all_rows(database, PartDelta)
+    assert counting.fold(database) == len(deltas)
+    assert all_rows(database, Delta) == all_rows(database, PartDelta) == []
     assert counted(database) == before == recounted(database)
+    assert parts_counted(database) == parts == parts_recounted(database) != {}
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "counts"),
+    [(model, key, counts) for counts in (counting.MESSAGES, counting.PARTS) for model, key in counts.summed_up.items()],
+    ids=lambda value: getattr(value, "__tablename__", ""),
+)
+def test_a_fold_sums_up_by_fewer_words_and_by_the_day(
+    database: Database, model: Any, key: tuple[str, ...], counts: counting.Counts
+) -> None:
+    for _ in range(2):
+        fill(database, 200)
+        counting.fold(database)
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for tally in all_rows(database, counts.tally):
+        baghdads = tally.hour.astimezone(ZoneInfo("Asia/Baghdad")).replace(hour=0)
+        place = tuple(baghdads if name == "day" else getattr(tally, name) for name in key)
+        known = sums.setdefault(place, [0, 0, 0])
+        known[:] = [total + getattr(tally, name) for total, name in zip(known, counts.sums, strict=True)]
+    with database.reading() as session:
+        found = {
+            tuple(getattr(row, name) for name in key): [getattr(row, name) for name in counts.sums]
+            for row in session.scalars(select(model))
+        }
+    assert found == {place: amounts for place, amounts in sums.items() if any(amounts)} != {}
 
 
 def test_a_second_fold_adds_to_the_tally_that_stands(database: Database) -> None:
@@ -100,7 +183,8 @@ def test_the_hour_is_the_one_the_message_was_asked_in(database: Database) -> Non
 
 def test_folds_at_once_move_each_delta_once(database: Database) -> None:
     fill(database)
-    before, deltas = counted(database), len(all_rows(database, Delta))
+    before, parts = counted(database), parts_counted(database)
+    deltas = len(all_rows(database, Delta)) + len(all_rows(database, PartDelta))
     moved: list[int] = []
     start = threading.Barrier(6)
 
@@ -115,8 +199,9 @@ def test_folds_at_once_move_each_delta_once(database: Database) -> None:
         thread.join(60)
     fold_all(database)
     assert sum(moved) <= deltas
-    assert all_rows(database, Delta) == []
+    assert all_rows(database, Delta) == all_rows(database, PartDelta) == []
     assert counted(database) == before == recounted(database)
+    assert parts_counted(database) == parts == parts_recounted(database)
 
 
 def test_folds_beside_writers_lose_nothing(database: Database) -> None:
@@ -144,6 +229,7 @@ def test_folds_beside_writers_lose_nothing(database: Database) -> None:
     assert counted(database) == recounted(database)
     fold_all(database)
     assert counted(database) == recounted(database)
+    assert parts_counted(database) == parts_recounted(database)
 
 
 @given(

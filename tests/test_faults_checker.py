@@ -12,7 +12,17 @@ from sqlalchemy import delete, select, text, update
 from webhook_app import counting, receiving, status
 from webhook_app.database import Database
 from webhook_app.ids import new_id
-from webhook_app.models import Callback, Intake, Message, Tally
+from webhook_app.models import (
+    Callback,
+    CellTally,
+    DayCellTally,
+    DayPartTally,
+    HourTally,
+    Intake,
+    Message,
+    PartTally,
+    Tally,
+)
 
 from .faults import load
 from .faults.checker import Pair, check
@@ -122,6 +132,9 @@ def test_a_message_that_was_told_what_no_callback_says_is_found(database: Databa
         {"last_fact_at": NOW + timedelta(days=1)},
         {"charged_iqd": 80},
         {"sms_id": "sms-other"},
+        {"path": "sms:read"},
+        {"fallback_s": 7},
+        {"took_bucket": 70},
     ],
     ids=lambda columns: next(iter(columns)),
 )
@@ -158,6 +171,27 @@ def test_a_tally_that_is_off_by_one_is_found(database: Database, posted: Posts, 
     place = one(database, Tally).id
     execute(database, update(Tally).where(Tally.id == place).values({name: getattr(Tally, name) + 1}))
     with pytest.raises(AssertionError, match="counts that are not a recount"):
+        check(database, posted, posted)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "wrong"),
+    [
+        (PartTally, "messages", "parts that are not a recount"),
+        (PartTally, "seconds", "parts that are not a recount"),
+        (HourTally, "messages", "a tally that is not summed up"),
+        (CellTally, "charged_iqd", "a tally that is not summed up"),
+        (DayCellTally, "messages", "a tally that is not summed up"),
+        (DayPartTally, "seconds", "a tally that is not summed up"),
+    ],
+)
+def test_a_tally_of_the_pictures_that_is_off_by_one_is_found(
+    database: Database, posted: Posts, model: Any, name: str, wrong: str
+) -> None:
+    with database.transaction() as session:
+        row = session.scalars(select(model).limit(1)).one()
+        setattr(row, name, getattr(row, name) + 1)
+    with pytest.raises(AssertionError, match=wrong):
         check(database, posted, posted)
 
 

@@ -118,6 +118,11 @@ def test_the_mask_shows_the_start_and_the_last_four() -> None:
     assert mask("9647701234567") == "+964 770 ••• 4567"
 
 
+def test_the_mask_of_a_foreign_number_guesses_at_no_groups() -> None:
+    assert mask("12025550100") == "+1202 ••• 0100"
+    assert mask("442079460958") == "+44207 ••• 0958"
+
+
 def test_a_message_without_a_number_has_a_dash_for_a_mask() -> None:
     assert mask(None) == mask("") == "–"
 

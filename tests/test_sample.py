@@ -9,11 +9,12 @@ from sqlalchemy import select
 
 from webhook_app import figures, sample
 from webhook_app.database import Database
-from webhook_app.models import Callback, Delta, Exchange, Message, Tally
+from webhook_app.figures import tallies
+from webhook_app.models import Callback, Delta, Exchange, Message, PartDelta, Tally
 from webhook_app.phone import Carrier
 from webhook_app.stamp import Stamper
 
-from .rows import all_rows, fold_of_stored
+from .rows import all_rows, fold_of_stored, parts_counted, parts_recounted
 
 ZONE = ZoneInfo("Asia/Baghdad")
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)  # noon in Baghdad
@@ -46,6 +47,20 @@ def test_the_counts_equal_the_rows(filled: Database) -> None:
     )
 
 
+def test_the_pictures_have_paths_reasons_and_durations_to_show(filled: Database) -> None:
+    assert all_rows(filled, PartDelta) == []
+    assert parts_counted(filled) == parts_recounted(filled)
+    with filled.reading() as session:
+        ever = (NOW - timedelta(days=sample.DAYS + 1), NOW + timedelta(hours=1))
+        words = {
+            part: {each.word for each in tallies.parts(session, part, *ever, "word")} for part in ("path", "reason")
+        }
+        took = {each.place: each.messages for each in tallies.parts(session, "took", *ever, "place")}
+    assert words["path"] >= {"sms:delivered", "whatsapp:delivered", "whatsapp:failed sms:delivered", "sms:failed"}
+    assert "Carrier rejected the message" in words["reason"]
+    assert 1 < (tallies.percentile_s(took, 0.5) or 0) < (tallies.percentile_s(took, 0.95) or 0)
+
+
 def test_every_message_is_the_fold_of_its_own_callbacks_and_answer(filled: Database) -> None:
     for message in all_rows(filled, Message)[:: COUNT // 50]:
         fold = fold_of_stored(filled, message.id)
@@ -74,7 +89,7 @@ def test_in_the_planted_hour_korek_fails_and_at_no_other_time(database: Database
 
 def test_the_overview_finds_the_planted_hour(database: Database, stamper: Stamper) -> None:
     sample.fill(database, stamper, 4_000, ZONE, NOW)
-    shown = figures.overview(database, "today", ZONE, NOW)
+    shown = figures.overview(database, figures.range_of("today", ZONE, NOW))
     assert shown.worst is not None
     assert shown.worst.start == sample.bad_hour(NOW)
     assert shown.has_sample

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,10 +12,14 @@ from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CheckConstraint
 
-from webhook_app import schema
+from webhook_app import counting, receiving, recounting, schema, sources
 from webhook_app.database import Base, Database, StoreAway, has_wal_reset_bug, sqlite_module
+from webhook_app.figures import tallies
+from webhook_app.models import Message
+from webhook_app.recounting import Recount
+from webhook_app.status import Fact, Status
 
-from .rows import NOW, add_message, get_message
+from .rows import NOW, add_message, all_rows, arrival, callback, counted, get_message, parts_counted
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,6 +77,40 @@ def test_an_upgrade_of_what_is_up_to_date_keeps_the_rows(database: Database) -> 
     with database.reading() as session:
         assert session.execute(text("SELECT count(*) FROM message")).scalar() == 1
     assert message
+
+
+def test_a_store_from_before_the_pictures_is_counted_as_if_it_had_always_been_counted(empty: Database) -> None:
+    schema.upgrade(empty)
+    live(empty, NOW)
+    counting.fold(empty)
+    live(empty, NOW + timedelta(hours=1))
+    before = state_of(empty)
+    with empty.engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+    schema.upgrade_if_needed(empty)
+    assert state_of(empty) == before
+    assert recounting.recount(empty, check_only=True) == Recount(messages=8, differences=())
+
+
+def live(database: Database, at: datetime) -> None:
+    """Messages that were delivered, failed, refused, another program's, and one that is open."""
+    facts = [Fact(at=at, word="failed", channel="whatsapp"), Fact(at=at + timedelta(seconds=9), word="read")]
+    add_message(database, at, facts=facts)
+    add_message(database, at, send_state=Status.REJECTED, outcome={"kind": "credit"})
+    add_message(database, at)
+    shop = sources.add(database, f"shop {at}", at)
+    receiving.receive(database, [arrival(shop.id, callback("failed", final=True, reason="Refused"), at)])
+
+
+def state_of(database: Database) -> tuple[object, ...]:
+    columns = ("id", "status", "closed", "path", "fallback_s", "took_bucket", "reason", "charged_iqd", "track_at")
+    messages = [[getattr(row, name) for name in columns] for row in all_rows(database, Message)]
+    with database.reading() as session:
+        hours = tallies.hours(session, NOW, NOW + timedelta(days=1))
+        cells = tallies.cells(session, NOW, NOW + timedelta(days=1), "hour", "carrier", "channel", "status")
+    return messages, counted(database), parts_counted(database), hours, cells
 
 
 def test_processes_that_start_at_once_upgrade_once(empty_url: str) -> None:

@@ -1,13 +1,18 @@
 """The Send page: mistakes at their fields, refusals in plain words, one message for one form, and sending again."""
 
+from uuid import uuid4
+
 import pytest
 from bs4 import BeautifulSoup, Tag
 from flask import Flask
 
 from webhook_app.database import Database
 from webhook_app.models import Message
+from webhook_app.sending import Outcome
 from webhook_app.simulator.misbehaviours import Misbehaviour, suffix_of
 from webhook_app.simulator.server import Simulator
+from webhook_app.status import Status
+from webhook_app.web.forms import refusal
 
 from .browsing import PHONE, SPELLINGS, Browser, form_to, send, words
 from .conftest import sign_in
@@ -104,6 +109,59 @@ def test_a_refusal_is_told_in_plain_words_beside_otpiq_s_own(sending: Browser) -
         assert answer.status_code == 400
         assert sentence in words(answer)
         assert "OTPIQ's words: “" in words(answer)
+
+
+def test_what_otpiq_says_of_a_field_stands_at_it(sending: Browser) -> None:
+    answer = send(sending, f"9647707654{suffix_of(Misbehaviour.BAD_FIELDS)}")
+    soup = BeautifulSoup(answer.data, "html.parser")
+    assert [error.get_text(strip=True) for error in soup.select("#phoneNumber-error, #smsType-error")] == [
+        "Not available for this number.",
+        "The number cannot be reached.",
+    ]
+    assert "See what it says of each field." in words(answer)
+
+
+def test_where_otpiq_names_no_field_none_is_promised(sending: Browser) -> None:
+    answer = send(sending, f"9647707654{suffix_of(Misbehaviour.BAD_REQUEST)}")
+    assert "OTPIQ found a mistake in the request. Nothing was sent and nothing charged." in words(answer)
+
+
+def test_what_otpiq_says_of_a_field_that_is_not_there_is_listed(app: Flask) -> None:
+    errors = {"customMessage": ["too long"], "deliveryReport": ["not allowed"]}
+    outcome = Outcome(message_id=uuid4(), state=Status.REJECTED, kind="invalid", errors=errors)
+    with app.test_request_context():
+        assert refusal({"smsType": "custom"}, outcome).errors == {"deliveryReport": ["not allowed"]}
+
+
+def test_an_own_text_is_given_the_first_approved_sender(sending: Browser) -> None:
+    chosen = sending.soup("/send?type=custom").select("[name=senderId][checked]")
+    assert [option["value"] for option in chosen] == ["WaslDemo"]
+    assert [option["value"] for option in sending.soup("/send").select("[name=senderId][checked]")] == [""]
+
+
+def test_an_own_text_without_a_sender_asks_to_choose_one(sending: Browser, simulator: Simulator) -> None:
+    answer = send(sending, smsType="custom", customMessage="hi", senderId="")
+    soup = BeautifulSoup(answer.data, "html.parser")
+    assert answer.status_code == 400
+    assert "Choose a sender" in words(answer)
+    assert [option["value"] for option in soup.select("[name=senderId][checked]")] == ["WaslDemo"]
+    assert simulator.ledger.sends == []
+
+
+def test_the_preview_shows_an_own_text_while_it_is_typed_and_never_a_code(browser: Browser) -> None:
+    form = form_to(browser.soup("/send"), "/send")
+    form["action"] = "/send/look"
+    look = browser.submit(form, smsType="custom", customMessage="Your <b>order</b>", verificationCode="493817")
+    preview = BeautifulSoup(look.data, "html.parser").select_one(".preview .for-custom")
+    assert preview is not None
+    assert preview.get_text(strip=True) == "Your <b>order</b>"
+    assert "493817" not in look.text
+
+
+def test_to_send_a_message_again_that_is_not_there_is_a_404(browser: Browser) -> None:
+    answer = browser.get(f"/send?again={uuid4()}")
+    assert answer.status_code == 404
+    assert "There is no message with this id" in words(answer)
 
 
 def test_with_otpiq_out_of_reach_it_says_that_nothing_was_sent(browser: Browser) -> None:

@@ -148,11 +148,12 @@ def test_what_it_learns_ends_the_asking(database: Database, hire: Hire, clock: C
     assert counted(database) == recounted(database)
 
 
-def test_a_message_with_a_final_word_or_without_an_smsid_is_never_asked_about(
+def test_a_message_with_a_final_word_and_a_cost_or_without_an_smsid_is_never_asked_about(
     database: Database, hire: Hire, clock: Clock
 ) -> None:
-    add_message(database, sms_id="sms-1", facts=[Fact(at=NOW, word="delivered", channel="sms")])
-    add_message(database, sms_id="sms-2", facts=[Fact(at=NOW, word="failed", channel="sms", is_final=True)])
+    add_message(database, sms_id="sms-1", facts=[Fact(at=NOW, word="delivered", channel="sms", cost_iqd=60)])
+    failed = Fact(at=NOW, word="failed", channel="sms", is_final=True, cost_iqd=60)
+    add_message(database, sms_id="sms-2", facts=[failed])
     add_message(database, send_state="rejected")
     add_message(database, facts=[Fact(at=NOW, word="sent", channel="sms")])
     clock.pass_(hours=100)
@@ -188,6 +189,20 @@ def test_an_answer_that_does_not_help_is_stored_and_counts(
     row = get_message(database, message)
     assert (row.tracked, row.track_at) == (1, clock.now + timedelta(minutes=5))
     assert [exchange.kind for exchange in all_rows(database, Exchange)] == ["tracking"]
+
+
+def test_what_a_delivered_message_cost_is_asked_when_its_send_did_not_tell(
+    database: Database, hire: Hire, clock: Clock
+) -> None:
+    message = add_message(database, sms_id="sms-1", facts=[Fact(at=NOW, word="delivered", channel="sms")])
+    clock.pass_(minutes=1)
+    with Scripted(known(status="delivered", isFinalStatus=True)) as server:
+        worker = hire(server.base_url)
+        worker.ask_next()
+        clock.pass_(hours=1)
+        worker.ask_next()
+    row = get_message(database, message)
+    assert (row.charged_iqd, row.track_at, len(server.requests)) == (60, None, 1)
 
 
 def test_a_source_s_message_learns_number_carrier_and_cost_by_itself(

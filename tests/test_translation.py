@@ -1,5 +1,9 @@
-"""Every word a reader sees is marked for translation: with each translated text in ⟦ ⟧, no letter stands outside."""
+"""Every word a reader sees is marked for translation, and translated.
 
+With each translated text in ⟦ ⟧, no letter stands outside; with the catalogues themselves, no text is in English.
+"""
+
+import ast
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -8,24 +12,31 @@ from babel.support import NullTranslations
 from bs4 import BeautifulSoup, Comment, Doctype, NavigableString, Tag
 from flask import Flask
 from flask_babel import get_domain, get_locale
+from jinja2 import nodes
+from jinja2.defaults import DEFAULT_FILTERS
 
 from webhook_app import receiving, sources
 from webhook_app.simulator.misbehaviours import Misbehaviour, suffix_of
 from webhook_app.status import Fact, Status
 
 from .browsing import Browser, send
+from .checks.translations import SAME_EVERYWHERE
 from .conftest import HTTPS, csrf_token, sign_in
 from .rows import add_message, arrival, callback
+from .test_house import PACKAGE
 
-# Names are the same in every language, and the days on the pictures' axes come from the locale itself.
+# Names are the same in every language (the simulator's senders too); days and months come from the locale itself.
 NAMES = re.compile(
-    r"\b(Wasl|OTPIQ|WhatsApp|Telegram|IQD|smsId|curl|Python|PHP|JavaScript)\b|وصل|^(\w{3} )?\d+( \w{3})?$"
+    r"\b(Wasl|OTPIQ|WhatsApp|Telegram|IQD|smsId|curl|Python|PHP|JavaScript|UTC|WaslDemo|MyShop|NewBrand|BigBank)\b|وصل|"
+    r"^(\w{3} )?\d+( \w{3})?$|\b(Sat|Sun|Mon|Tue|Wed|Thu|Fri)(ur|nes|rs|s)?(day)?\b|\b[A-Z][a-z]+ \d{4}\b"
 )
 NOT_WORDS = ("bdi", "code", "pre", "time", "kbd", "script", "style")
 READ_ALOUD = ("aria-label", "placeholder", "alt")
 OPEN_SENDS = (Status.QUEUED, Status.SENDING, Status.UNCONFIRMED)
 CLOSED_SENDS = (Status.REJECTED, Status.THROTTLED, Status.UNSENT)
 LETTER = re.compile(r"[^\W\d_]")
+ENGLISH = re.compile(r"[A-Za-z]{2}")
+ARABIC = re.compile(r"[\u0620-\u06ff]")
 
 
 class Marked(NullTranslations):
@@ -70,6 +81,25 @@ def outside(text: str, depth: int) -> tuple[bool, int]:
     return found, depth
 
 
+def in_english(html: bytes) -> list[str]:
+    """The texts, and the attributes that are read aloud, with Latin letters and none of Arabic or Kurdish."""
+    soup = BeautifulSoup(html, "html.parser")
+    attributes = [str(tag[name]) for name in READ_ALOUD for tag in soup.find_all(attrs={name: True})]
+    texts = [
+        str(node)
+        for node in soup.find_all(string=True)
+        if not isinstance(node, Comment | Doctype)
+        and not node.find_parent(NOT_WORDS)
+        and not node.find_parent(translate="no")
+    ]
+    names = re.compile("|".join(map(re.escape, SAME_EVERYWHERE)))
+    return [
+        text
+        for text in (*attributes, *texts)
+        if ENGLISH.search(names.sub("", NAMES.sub("", text))) and not ARABIC.search(text)
+    ]
+
+
 @pytest.fixture
 def some_of_everything(simulated: Flask) -> list[str]:
     """A message in each state, with callbacks, trackings and anomalies; returns their pages."""
@@ -105,12 +135,56 @@ def test_every_page_is_marked_while_there_is_nothing_to_show(reader: Browser) ->
 
 
 def test_every_page_is_marked_when_there_is_some_of_everything(reader: Browser, some_of_everything: list[str]) -> None:
+    for path in everywhere(some_of_everything):
+        assert (path, unmarked(reader.get(path).data)) == (path, [])
+
+
+@pytest.mark.parametrize("language", ["ar", "ckb"])
+def test_no_page_has_a_text_in_english_left(simulated: Flask, some_of_everything: list[str], language: str) -> None:
+    reader = Browser(sign_in(simulated, "12345"))
+    for path in (*everywhere(some_of_everything), "/nope", "/messages?status=x"):
+        page = reader.get(path, **{"Accept-Language": language}).data
+        assert (path, in_english(page)) == (path, [])
+
+
+def test_no_template_gives_a_filter_of_ours_a_constant(app: Flask) -> None:
+    """Jinja works it out once, when the template is first used: its first reader's language would stay for all."""
+    ours = app.jinja_env.filters.keys() - DEFAULT_FILTERS.keys()
+    for path in sorted((PACKAGE.parent / "templates").rglob("*.html")):
+        tree = app.jinja_env.parse(path.read_text())
+        constant = [one for one in tree.find_all(nodes.Filter) if one.name in ours and is_constant(one.node)]
+        assert (path.name, [(one.name, one.lineno) for one in constant]) == (path.name, [])
+
+
+def is_constant(node: nodes.Expr | None) -> bool:
+    if isinstance(node, nodes.Filter):
+        return is_constant(node.node)
+    return isinstance(node, nodes.Literal)
+
+
+def everywhere(some_of_everything: list[str]) -> list[str]:
+    """The addresses of all pages and their live parts."""
     again = some_of_everything[1].rsplit("/", 1)[1]
     paths = ["/", "/?range=7d", "/?range=30d", "/messages", "/sources", f"/send?again={again}", *some_of_everything]
     paths += ["/messages?carrier=zain&channel=sms&type=custom", "/messages?from=2026-11-01&to=2026-11-02"]
+    paths += ["/messages/export", "/callbacks", "/callbacks/refused", "/spend", "/spend?month=2026-01", "/settings"]
     paths += [f"{path}?fragment=live" for path in ("/", "/messages", some_of_everything[0])]
-    for path in paths:
-        assert (path, unmarked(reader.get(path).data)) == (path, [])
+    return paths
+
+
+def test_each_mark_holds_one_text() -> None:
+    """Out of `gettext("a" if b else "c")` the extraction would make one text, "ac", that nothing ever asks for."""
+    marks = ("gettext", "ngettext", "N_", "_")
+    calls = [
+        (path.name, node)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in marks
+    ]
+    torn = [
+        (name, call.lineno) for name, call in calls if isinstance(call.args[0], ast.IfExp | ast.BinOp | ast.JoinedStr)
+    ]
+    assert torn == []
 
 
 def test_the_sign_in_page_is_marked_also_when_it_refuses(reader: Browser, simulated: Flask) -> None:

@@ -1,8 +1,5 @@
 """Wasl: sends through OTPIQ, loses no callback, shows what arrived. `create_app` puts the rooms together."""
 
-import hashlib
-from pathlib import Path
-
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -27,7 +24,7 @@ def create_app(config: Settings | None = None) -> Flask:
     """The whole program for one process. Raises settings.BadSetting; the store's schema must be up to date."""
     config = config or settings.load()
     logs.configure(config.log)
-    app = Flask(__name__, template_folder=str(find_beside("templates")))
+    app = Flask(__name__, static_folder=None, template_folder=str(find_beside("templates")))
     database = Database(config.database_url, patience_s=PATIENCE_S)
     spool = Spool(config.spool_dir)
     otpiq = Otpiq(config.otpiq_base_url, config.otpiq_api_key)
@@ -42,7 +39,6 @@ def create_app(config: Settings | None = None) -> Flask:
         refusals=Refusals(database, database.writer),
     )
     _set_cookies(app, config)
-    app.extensions["wasl_static_versions"] = _static_versions(Path(app.static_folder or ""))
     web.register(app, house)
     if config.is_https:
         # https is always a proxy's work here, so the one in front of us names the caller.
@@ -62,8 +58,3 @@ def _set_cookies(app: Flask, config: Settings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=SIGN_IN_LASTS,
     )
-
-
-def _static_versions(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in files}

@@ -40,6 +40,7 @@ class Slowed(Exception):
 class Account:
     id: UUID
     name: str
+    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,12 @@ def change_password(database: Database, name: str, password: str) -> None:
             raise LookupError(name)
         user.password_hash = hashed
         session.execute(delete(SignIn).where(SignIn.user_id == user.id))
+
+
+def choose_language(database: Database, user_id: UUID, language: str) -> None:
+    """What this user is spoken to in from now on, wherever they sign in."""
+    with database.transaction() as session:
+        session.execute(update(User).where(User.id == user_id).values(language=language))
 
 
 def users(database: Database) -> list[tuple[str, datetime]]:
@@ -120,11 +127,11 @@ def signed_in(database: Database, token: str, now: datetime) -> Account | None:
     """Whose sign-in this is, while it lasts."""
     with database.reading() as session:
         found = session.execute(
-            select(User.id, User.name)
+            select(User.id, User.name, User.language)
             .join(SignIn, SignIn.user_id == User.id)
             .where(SignIn.digest == _digest(token), SignIn.created_at > now - SIGN_IN_LASTS)
         ).one_or_none()
-    return Account(id=found.id, name=found.name) if found else None
+    return Account(id=found.id, name=found.name, language=found.language) if found else None
 
 
 def sign_out(database: Database, token: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from . import schema
 from .database import Database, StoreAway, has_wal_reset_bug, sqlite_module
 from .figures.messages import COUNT_CAP
+from .figures.vitals import is_working, last_beat_at
 from .ids import first_id
 from .models import Message, Moment, Source
 from .otpiq import Otpiq, OtpiqError
@@ -17,7 +18,6 @@ from .settings import Settings
 from .spool import Spool
 from .status import OUTCOMES
 
-_BEAT_WITHIN = timedelta(minutes=1)
 _WAITED_FOR = timedelta(days=7)  # long after a message became "no report"
 
 
@@ -86,10 +86,9 @@ def _store(database: Database) -> Iterator[Finding]:
 
 def _worker(database: Database, now: datetime) -> Iterator[Finding]:
     with database.reading() as session:
-        beats = select(Moment.at).where(Moment.name.startswith("worker:", autoescape=True))
-        beat_at = session.scalar(beats.order_by(Moment.at.desc()).limit(1))
+        beat_at = last_beat_at(session)
         pause = session.get(Moment, "tracking pause")
-    if beat_at is not None and now - beat_at <= _BEAT_WITHIN:
+    if is_working(beat_at, now):
         yield Finding(level="ok", subject="worker", text="at work")
     else:
         seen = "not seen yet" if beat_at is None else f"last seen {_span(now - beat_at)} ago"

@@ -10,30 +10,37 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Table, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Row, Table, bindparam, case, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from . import counting, status
-from .models import Message
-from .status import Delivery, Fact, Status
+from .models import TO_BE_DERIVED, Message
+from .status import OUTCOMES, Delivery, Fact, Headline, Status
 
 _FIRST_ASK = timedelta(minutes=1)
 # What a merge and a count read of a message, and what a merge writes.
 _READ = (
     *("id", "created_at", "source_id", "is_sample", "carrier", "sms_type", "provider", "sender_id", "send_state"),
-    *("sms_id", "status", "channel", "track_at", "estimate_iqd", "charged_iqd", "delivery"),
+    *("sms_id", "status", "channel", "reason", "track_at", "estimate_iqd", "charged_iqd", "delivery"),
+    *("path", "fallback_s", "took_bucket", "outcome"),
 )
 _WRITTEN = (
     *("delivery", "status", "closed", "channel", "reason", "settled_at", "last_fact_at", "charged_iqd"),
-    *("sms_id", "track_at"),
+    *("sms_id", "track_at", "path", "fallback_s", "took_bucket"),
 )
+_OPEN: Mapping[str, Any] = {"path": None, "fallback_s": None, "took_bucket": None}
 # Made once: to build a statement costs more than to run it.
 _TABLE = cast(Table, Message.__table__)
-_HOLD = select(*(_TABLE.c[name] for name in _READ)).with_for_update()
+# A send's outcome is needed where nothing was ever heard of it, and is not parsed for all the others.
+_OUTCOME = case((_TABLE.c.status.in_(status.CLOSED_SENDS), _TABLE.c.outcome)).label("outcome")
+_HOLD = select(*(_OUTCOME if name == "outcome" else _TABLE.c[name] for name in _READ)).with_for_update()
 _HOLD_BY_ID = _HOLD.where(_TABLE.c.id.in_(bindparam("ids", expanding=True))).order_by(_TABLE.c.id)
 _SOURCE_AND_SMS_ID = (_TABLE.c.source_id, _TABLE.c.sms_id)
 _HOLD_BY_SMS_ID = _HOLD.where(tuple_(*_SOURCE_AND_SMS_ID).in_(bindparam("keys", expanding=True))).order_by(
     *_SOURCE_AND_SMS_ID
+)
+_HOLD_NEXT_TO_DERIVE = (
+    _HOLD.where(TO_BE_DERIVED).order_by(_TABLE.c.id).limit(bindparam("n")).with_for_update(skip_locked=True)
 )
 _SAVE = (
     update(_TABLE)
@@ -106,6 +113,18 @@ def hold_of_sources(connection: Connection, keys: Collection[tuple[Any, ...]]) -
     return _held(connection.execute(_HOLD_BY_SMS_ID, {"keys": list(keys)}))
 
 
+def derive_next(connection: Connection, at_most: int) -> int:
+    """Write what follows from the join into closed messages that lack it, and count it; returns how many there were.
+
+    Whoever is held by another is left for the next time.
+    """
+    held = _held(connection.execute(_HOLD_NEXT_TO_DERIVE, {"n": at_most}))
+    for one in held:
+        one.is_told = True
+    save(connection, held)
+    return len(held)
+
+
 def _held(found: Iterable[Row[Any]]) -> list[Held]:
     return [Held(row=row._asdict()) for row in found]
 
@@ -133,8 +152,8 @@ def columns_after(row: Mapping[str, Any], delivery: Delivery, *, is_news: bool) 
     headline = status.headline(delivery, Status(row["send_state"]), row["provider"])
     sms_id = min(delivery.sms_ids, default=row["sms_id"])
     track_at = row["track_at"]
-    # Of a source's message only OTPIQ knows number and cost: that is asked for also when it is closed.
-    is_known = headline.closed and (row["source_id"] is None or delivery.charged_iqd is not None)
+    # What it cost is asked for also when it is closed: of a source's message, or of a send in doubt, only OTPIQ knows.
+    is_known = headline.closed and delivery.charged_iqd is not None
     if is_known or sms_id is None:
         track_at = None
     elif track_at is None and is_news:
@@ -150,6 +169,19 @@ def columns_after(row: Mapping[str, Any], delivery: Delivery, *, is_news: bool) 
         "charged_iqd": delivery.charged_iqd,
         "sms_id": sms_id,
         "track_at": track_at,
+        **(_of_closed(row, delivery, headline) if headline.closed else _OPEN),
+    }
+
+
+def _of_closed(row: Mapping[str, Any], delivery: Delivery, headline: Headline) -> dict[str, Any]:
+    """What the pictures count a closed message by."""
+    tries = status.tries(delivery, row["provider"], row["created_at"])
+    # When another program asked for its message is not known: only when its first callback came.
+    at = headline.at if headline.status in OUTCOMES["delivered"] and row["source_id"] is None else None
+    return {
+        "path": " ".join(f"{each.channel}:{each.reached.name.lower()}" for each in tries),
+        "fallback_s": int(tries[-1].start_s) if tries else 0,
+        "took_bucket": counting.bucket_of((at - row["created_at"]).total_seconds()) if at else None,
     }
 
 

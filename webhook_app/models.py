@@ -1,4 +1,7 @@
-"""The tables. A message's current state is one row; what was asked, answered and called back is append-only."""
+"""The tables. A message's current state is one row; what was asked, answered and called back is append-only.
+
+Those of counts are made in `count_tables`.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +13,6 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     String,
     Text,
@@ -19,6 +21,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from .count_tables import CELL_KEY as CELL_KEY
+from .count_tables import COUNT_KEY as COUNT_KEY
+from .count_tables import COUNT_SUMS as COUNT_SUMS
+from .count_tables import DAY_CELL_KEY as DAY_CELL_KEY
+from .count_tables import DAY_KEY as DAY_KEY
+from .count_tables import DAY_PART_KEY as DAY_PART_KEY
+from .count_tables import HOUR_KEY as HOUR_KEY
+from .count_tables import PART_KEY as PART_KEY
+from .count_tables import PART_SUMS as PART_SUMS
+from .count_tables import CellTally as CellTally
+from .count_tables import DayCellTally as DayCellTally
+from .count_tables import DayPartTally as DayPartTally
+from .count_tables import DayTally as DayTally
+from .count_tables import Delta as Delta
+from .count_tables import HourTally as HourTally
+from .count_tables import PartDelta as PartDelta
+from .count_tables import PartTally as PartTally
+from .count_tables import Tally as Tally
 from .database import Base, UtcDateTime
 from .phone import Carrier
 from .status import SEND_STATES, Status
@@ -54,6 +74,8 @@ class ApiKey(Base):
 # Sends that have no outcome yet; the text is the partial index's own, or SQLite would not use it.
 IN_PROGRESS = text("send_state IN ('queued', 'sending')")
 TO_BE_TRACKED = text("track_at IS NOT NULL")
+# Closed by code that did not know yet what the pictures count a message by.
+TO_BE_DERIVED = text("closed AND path IS NULL")
 
 
 class Message(Base):
@@ -93,6 +115,10 @@ class Message(Base):
     channel: Mapped[str | None] = mapped_column(String(10))
     reason: Mapped[str | None] = mapped_column(Text)
     settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # What a closed message is counted by in the pictures, NULL while it is open:
+    path: Mapped[str | None] = mapped_column(String(80))  # channels tried, in order: "whatsapp:failed sms:delivered"
+    fallback_s: Mapped[int | None]  # from asked until the last of its channels was tried; 0 with one channel
+    took_bucket: Mapped[int | None]  # of the seconds until it was delivered: counting.bucket_of
     last_fact_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     track_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when OTPIQ is to be asked next; None: not any more
@@ -123,6 +149,7 @@ class Message(Base):
         Index(None, "phone", "id"),
         Index("ix_message_in_progress", "id", sqlite_where=IN_PROGRESS, postgresql_where=IN_PROGRESS),
         Index(None, "phone_end", "id"),
+        Index("ix_message_to_be_derived", "id", sqlite_where=TO_BE_DERIVED, postgresql_where=TO_BE_DERIVED),
         Index("ix_message_track_at", "track_at", sqlite_where=TO_BE_TRACKED, postgresql_where=TO_BE_TRACKED),
     )
 
@@ -222,41 +249,47 @@ class BalanceReading(Base):
     iqd: Mapped[int] = mapped_column(BigInteger)
 
 
-class _Count:
-    """What is counted: messages and money by the hour asked (UTC) and by what lists can be filtered by."""
+class SenderPrice(Base):
+    """What a sender id cost, from the moment it was first seen so until the next row of the same."""
 
-    hour: Mapped[datetime] = mapped_column(UtcDateTime)
-    status: Mapped[str] = mapped_column(String(12))
-    carrier: Mapped[str] = mapped_column(String(10))
-    channel: Mapped[str] = mapped_column(String(10))
-    sms_type: Mapped[str] = mapped_column(String(20))
+    __tablename__ = "sender_price"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)  # in order of time
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
     sender_id: Mapped[str] = mapped_column(String(40))
-    source: Mapped[str] = mapped_column(String(36))
-    is_sample: Mapped[bool]
-    messages: Mapped[int] = mapped_column(BigInteger)
-    charged_iqd: Mapped[int] = mapped_column(BigInteger)
-    at_risk_iqd: Mapped[int] = mapped_column(BigInteger)
+    carrier: Mapped[str] = mapped_column(String(10))
+    iqd: Mapped[int | None] = mapped_column(BigInteger)  # None: it was taken off the list
+
+    __table_args__ = (Index(None, "sender_id", "carrier", "id"),)
 
 
-COUNT_KEY = ("hour", "status", "carrier", "channel", "sms_type", "sender_id", "source", "is_sample")
-COUNT_SUMS = ("messages", "charged_iqd", "at_risk_iqd")
+class Budget(Base):
+    """What may be spent in a day or a month of the reader's zone."""
+
+    __tablename__ = "budget"
+
+    period: Mapped[str] = mapped_column(String(5), primary_key=True)
+    iqd: Mapped[int] = mapped_column(BigInteger)
+    set_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    set_by: Mapped[str] = mapped_column(String(80))
+
+    __table_args__ = (
+        CheckConstraint(_words("period", ("day", "month")), name="period"),
+        CheckConstraint("iqd > 0", name="iqd"),
+    )
 
 
-class Delta(_Count, Base):
-    """One change of one message, appended: -1 where it was, +1 where it is. No row is hot."""
+class Reveal(Base):
+    """Someone looked at a whole number, or took many along in an export: who, whose, when and why."""
 
-    __tablename__ = "delta"
+    __tablename__ = "reveal"
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-
-
-class Tally(_Count, Base):
-    """Deltas folded up, one row a key. What is true is tally plus the deltas not folded yet."""
-
-    __tablename__ = "tally"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    __table_args__ = (UniqueConstraint(*COUNT_KEY, name="uq_tally_key"),)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    message_id: Mapped[UUID | None] = mapped_column(ForeignKey("message.id"), index=True)  # None: an export's
+    chosen: Mapped[str | None] = mapped_column(String(500))  # what an export was narrowed to
+    user_name: Mapped[str] = mapped_column(String(60))
+    why: Mapped[str] = mapped_column(String(200))
 
 
 class User(Base):
@@ -264,6 +297,7 @@ class User(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(60), unique=True)
+    language: Mapped[str | None] = mapped_column(String(10))  # None: as the browser asks
     password_hash: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -39,7 +39,7 @@ def normalise(typed: str) -> str:
     Takes 0770…, 770…, +964…, 00964…, any spaces and brackets, Arabic and Persian digits; a number without a country
     code is Iraqi. Raises BadPhone.
     """
-    digits = _SEPARATORS.sub("", "".join(_western(character) for character in typed))
+    digits = bare(typed)
     digits = _TRUNK_ZERO.sub("964", digits)
     if digits.startswith(("+", "00")):
         digits = digits.removeprefix("+").removeprefix("00")
@@ -50,6 +50,11 @@ def normalise(typed: str) -> str:
     if not _WIRE_FORM.match(digits):
         raise BadPhone(N_("must be a phone number of 10 to 15 digits, such as 0770 123 4567 or +964 770 123 4567"))
     return digits
+
+
+def bare(typed: str) -> str:
+    """What was typed of a number, in Western digits, without separators and marks of direction."""
+    return _SEPARATORS.sub("", "".join(_western(character) for character in typed))
 
 
 def is_usual(phone: str) -> bool:
@@ -67,10 +72,12 @@ def spaced(phone: str) -> str:
 
 
 def mask(phone: str | None) -> str:
-    """The form for screens and logs: "+964 770 ••• 4567"; at least three digits stay hidden."""
+    """The form for screens and logs: "+964 770 ••• 4567", a foreign one "+1202 ••• 0100"; at least three digits stay
+    hidden."""
     if not phone:
         return "–"
-    return f"+{phone[:3]} {phone[3 : min(6, len(phone) - 7)]} ••• {phone[-4:]}"
+    start = f"{phone[:3]} {phone[3:6]}" if is_usual(phone) else phone[: min(6, len(phone) - 7)]
+    return f"+{start} ••• {phone[-4:]}"
 
 
 def _western(character: str) -> str:

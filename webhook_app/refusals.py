@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum, auto
 from typing import Any
 
@@ -22,6 +22,7 @@ from .database import Database, StoreAway
 from .models import Intake
 
 WRITE_EVERY_S = 5.0
+INTAKE_KEPT = timedelta(days=30)  # the worker forgets older counts
 _MOST_KEPT = 500  # minutes of causes: an hour of the store's absence
 
 log = structlog.get_logger()

@@ -16,10 +16,10 @@ from sqlalchemy import Table, insert
 from . import counting, merging, status
 from .database import Base, Database
 from .ids import new_id
-from .models import Callback, Delta, Exchange, Intake, Message
+from .models import BalanceReading, Callback, Exchange, Intake, Message
 from .phone import Carrier, carrier_of
 from .refusals import Cause
-from .simulator.account import price_iqd
+from .simulator.account import START_CREDIT_IQD, price_iqd
 from .simulator.plots import Channel, Event, EventStatus, Rates, plot, random_phone
 from .stamp import Stamper
 from .status import Fact, Status
@@ -30,6 +30,7 @@ _BY_HOUR = (4, 2, 1, 1, 1, 2, 4, 8, 14, 20, 24, 25, 22, 18, 15, 14, 16, 20, 24, 
 _BAD_HOUR_AGO = 3  # when Korek refused almost everything, and shops tried again and again
 _BAD_HOUR_WEIGHT = 60
 _WEEKEND = (4, 5)  # Friday and Saturday
+_TOP_UP_IQD, _TOPPED_UP_DAYS_AGO = 500_000, 6
 _CUSTOM = {"senderId": "MyShop", "customMessage": "طلبك في الطريق إليك"}
 _REPEATED, _LATE = 0.03, 0.02  # shares of what OTPIQ reports twice, and out of order
 # Somebody tried a source's URL by hand: how many minutes ago, how often, what was refused and why.
@@ -62,10 +63,11 @@ def fill(database: Database, stamper: Stamper, count: int, zone: ZoneInfo, now: 
             (Exchange, [story.exchange for story in stories]),
             (Callback, callbacks),
             (Intake, _intake(callbacks, now) if callbacks else []),
-            (Delta, counting.rows((None, merging.columns_of(story.message)) for story in stories)),
+            (BalanceReading, _balances(stories, now)),
         ):
             if rows:
                 session.execute(insert(cast(Table, model.__table__)), rows)  # the table, not the model: one executemany
+        counting.append(session.connection(), [(None, merging.columns_of(story.message)) for story in stories])
     while counting.fold(database):
         pass
 
@@ -155,6 +157,19 @@ def _answer(message_id: UUID, sms_id: str, cost_iqd: int, at: datetime) -> dict[
         "cost_iqd": cost_iqd,
         "changed": True,
     }
+
+
+def _balances(stories: Sequence[_Story], now: datetime) -> list[dict[str, Any]]:
+    """What the account held after each send, such that it ends where the simulator's begins; topped up once."""
+    readings = []
+    iqd = START_CREDIT_IQD
+    topped_up_at = now - timedelta(days=_TOPPED_UP_DAYS_AGO)
+    for story in reversed(stories):
+        at = story.exchange["at"]
+        before_top_up = _TOP_UP_IQD if at < topped_up_at else 0
+        readings.append({"id": new_id(at), "at": at, "iqd": iqd - before_top_up})
+        iqd += story.exchange["cost_iqd"]
+    return readings[::-1]
 
 
 def bad_hour(now: datetime) -> datetime:

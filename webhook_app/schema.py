@@ -8,9 +8,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from . import recounting
 from .database import Database
 
 _UPGRADE_LOCK = 7_351_001  # any number, the same in every process
+_DERIVED_BATCHES = 40  # some seconds
 
 
 def find_beside(name: str) -> Path:
@@ -30,8 +32,13 @@ def upgrade(database: Database) -> None:
 
 
 def upgrade_if_needed(database: Database) -> None:
-    if current(database) != newest():
-        upgrade(database)
+    """Also count at once what a small store holds; of a large one a worker does the rest, and nobody waits for it."""
+    if current(database) == newest():
+        return
+    upgrade(database)
+    for _ in range(_DERIVED_BATCHES):
+        if not recounting.derive_again(database):
+            return
 
 
 def current(database: Database) -> str | None:

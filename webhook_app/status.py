@@ -203,6 +203,34 @@ def fold(facts: Iterable[Fact]) -> Delivery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Try:
+    """One channel's turn, in seconds since the message was asked for."""
+
+    channel: str
+    reached: Reached
+    start_s: float
+    end_s: float
+    reason: str | None
+
+
+def tries(delivery: Delivery, provider: str | None, asked_at: datetime) -> tuple[Try, ...]:
+    """The channels tried, in the route's order; each starts where the one before gave up."""
+    found: list[Try] = []
+    for name in _in_route_order(delivery.channels, provider):
+        channel = delivery.channels[name]
+        reached = channel.reached
+        if reached is Reached.NONE:
+            continue
+        times = [max(0.0, (at - asked_at).total_seconds()) for at in channel.first_at.values()]
+        start_s, end_s = 0.0, max(times)
+        if found:
+            gave_up_s = found[-1].end_s if found[-1].reached is Reached.FAILED else min(times)
+            start_s = min(gave_up_s, end_s)
+        found.append(Try(channel=name, reached=reached, start_s=start_s, end_s=end_s, reason=channel.reason))
+    return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Headline:
     """What a person is told: the status, the channel it speaks of, since when, and why."""
 
@@ -311,6 +339,8 @@ def from_json(stored: Mapping[str, Any]) -> Delivery:
 
 
 def _in_route_order(channels: Mapping[str, Channel], provider: str | None) -> list[str]:
+    if len(channels) < 2:
+        return list(channels)
     order = [*route(provider), *CHANNELS, UNKNOWN_CHANNEL]
     return sorted(channels, key=order.index)
 

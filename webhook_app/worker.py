@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import delete
 
-from . import counting, inbox, logs, sending, tracking
+from . import counting, inbox, logs, recounting, sending, tracking
 from .database import Database, StoreAway
 from .models import Intake, Moment
 from .otpiq import Otpiq
+from .refusals import INTAKE_KEPT
 from .settings import Settings
 from .spool import Spool
 
@@ -28,7 +29,6 @@ _FOLD_ON_FROM = 1_000  # deltas; as many may be there again
 _SETTLE_EVERY_S = 30.0
 _DRAIN_EVERY_S = 5.0
 _FORGET_EVERY_S = 3600.0
-_INTAKE_KEPT = timedelta(days=30)
 _FIRST_AGAIN_S, _LAST_AGAIN_S = 1.0, 30.0  # after a fault, twice as long each time
 _STOP_WITHIN_S = 15.0
 _BEAT = "worker:"
@@ -61,7 +61,7 @@ def run(config: Settings, database: Database, otpiq: Otpiq) -> None:
 def _steps(config: Settings, database: Database, otpiq: Otpiq) -> Mapping[str, Step]:
     """Every kind of work there is."""
     steps: dict[str, Step] = {
-        "counts": lambda: _fold(database),
+        "counts": lambda: _count(database),
         "abandoned sends": lambda: _settle_abandoned(database),
         "spool": lambda: _drain(database, Spool(config.spool_dir)),
         "intake": lambda: _forget_intake(database, _now()),
@@ -102,8 +102,9 @@ def _beat(database: Database, name: str, now: datetime) -> float:
     return _BEAT_EVERY_S
 
 
-def _fold(database: Database) -> float:
-    return 0.0 if counting.fold(database) >= _FOLD_ON_FROM else _FOLD_EVERY_S
+def _count(database: Database) -> float:
+    has_more = counting.fold(database) >= _FOLD_ON_FROM
+    return 0.0 if recounting.derive_again(database) or has_more else _FOLD_EVERY_S
 
 
 def _settle_abandoned(database: Database) -> float:
@@ -121,7 +122,7 @@ def _drain(database: Database, spool: Spool) -> float:
 
 def _forget_intake(database: Database, now: datetime) -> float:
     with database.transaction() as session:
-        session.execute(delete(Intake).where(Intake.minute < now - _INTAKE_KEPT))
+        session.execute(delete(Intake).where(Intake.minute < now - INTAKE_KEPT))
     return _FORGET_EVERY_S
 
 

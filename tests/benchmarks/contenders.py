@@ -131,7 +131,7 @@ def _started(
     environment = disk.environment
     if entry.store == "postgresql":
         assert shared is not None
-        url, disk, store_processes = shared[0].new_database(name), shared[1], shared[0].processes
+        url, disk, store_processes = shared[0].database(name), shared[1], shared[0].processes
     if entry.store:
         with opened(url) as database:
             filling.fill(database, entry.old_messages)

@@ -19,11 +19,11 @@ STORES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 class PostgreSql:
     """A server of our own; its fsync is on, which is its default."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, keep: bool = False) -> None:
         before = dict(os.environ)
         os.environ.update(environment)  # it is started as our child, and cannot be handed an environment
         try:
-            self._server = get_server(folder / "postgresql", cleanup_mode="delete", start=False)
+            self._server = get_server(folder / "postgresql", cleanup_mode="stop" if keep else "delete", start=False)
             self._server.ensure_pgdata_inited()
             with (folder / "postgresql" / "postgresql.conf").open("a") as config:
                 config.write("max_connections = 300\n")  # several apps side by side, each with its pool
@@ -33,11 +33,13 @@ class PostgreSql:
             os.environ.update(before)
         self.processes = Processes(leader=self._server.get_pid())
 
-    def new_database(self, name: str) -> str:
+    def database(self, name: str) -> str:
+        """The address of one, made where there is none yet."""
         url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            if not connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+                connection.execute(text(f"CREATE DATABASE {name}"))
         engine.dispose()
         return url.replace("/postgres?", f"/{name}?")
 
@@ -46,8 +48,8 @@ class PostgreSql:
 
 
 @contextmanager
-def postgresql(folder: Path, environment: Mapping[str, str]) -> Iterator[PostgreSql]:
-    server = PostgreSql(folder, environment)
+def postgresql(folder: Path, environment: Mapping[str, str], *, keep: bool = False) -> Iterator[PostgreSql]:
+    server = PostgreSql(folder, environment, keep=keep)
     try:
         yield server
     finally:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -14,18 +16,11 @@ from webhook_app.database import Database
 from webhook_app.simulator.server import Simulator
 from webhook_app.stamp import Stamper
 
+from ..chromium import CHROMIUM, launch
 from ..conftest import PASSWORD, SECRET_KEY, make_config
 from ..running import serving
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-_QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
+SILENT = "9647701230905"  # taken, and then no callback of the simulator's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +35,7 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: browser tests were NOT run (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        browser = launch(playwright)
         yield browser
         browser.close()
 
@@ -70,9 +65,7 @@ def cookies(browser: Browser, running: Running) -> dict[str, object]:
     with browser.new_context(base_url=running.origin) as context:
         page = context.new_page()
         page.goto("/")
-        page.get_by_label("Name").fill("sara")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        sign_in(page)
         page.get_by_role("heading", name="Overview").wait_for()
         return dict(context.storage_state())
 
@@ -110,3 +103,20 @@ def page(open_context) -> Iterator[Page]:  # type: ignore[no-untyped-def]
     yield page
     assert errors == []
     assert len(hosts) <= 1
+
+
+def sign_in(page: Page, name: str = "sara") -> None:
+    """On the page that asks for it, in whatever language it asks."""
+    page.locator("#name").fill(name)
+    page.locator("#password").fill(PASSWORD)
+    page.locator("main form .primary").click()
+    page.locator(".frame").wait_for()
+
+
+def report(running: Running, message_id: UUID, status: str, reason: str | None = None) -> None:
+    """OTPIQ's last word on a message that was sent by SMS."""
+    stamp = Stamper((SECRET_KEY,), running.origin).issue(message_id)
+    body = {"smsId": "sms-1", "deliveryReportType": "all", "isFinal": True, "channel": "sms", "status": status}
+    headers = {"X-OTPIQ-Webhook-Secret": stamp.secret}
+    answer = httpx.post(stamp.url, json=body | {"reason": reason}, headers=headers, trust_env=False)
+    assert answer.status_code == 200

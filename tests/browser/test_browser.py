@@ -1,27 +1,13 @@
 """What people do with the pages, done in Chromium."""
 
 import re
-import sqlite3
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from .conftest import Running
 
 CODE = "735914"
-PAGES = {
-    "overview": "/",
-    "month": "/?range=30d",
-    "messages": "/messages",
-    "nothing": "/messages?status=throttled",
-    "send": "/send",
-    "sources": "/sources",
-    "callbacks": "/callbacks",
-    "no callbacks": "/callbacks?verdict=repeated&before=00000000-0000-7000-8000-000000000000",
-    "refused": "/callbacks/refused",
-    "error": "/messages?status=odd",
-}
 
 
 def send_code(page: Page, phone: str, code: str = CODE) -> None:
@@ -129,18 +115,6 @@ def test_an_unchanged_page_is_polled_with_304(open_context, running: Running) ->
     assert 304 in statuses
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [375, 1280])
-def test_axe_finds_nothing_and_nothing_scrolls_sideways(  # type: ignore[no-untyped-def]
-    open_context, running: Running, theme: str, width: int
-) -> None:
-    page = open_context(width, color_scheme=theme, reduced_motion="reduce").new_page()
-    for name, path in (PAGES | newest_messages(running) | newest_callbacks(running)).items():
-        page.goto(path)
-        assert violations(page) == [], name
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-
-
 def test_the_keyboard_alone_leads_to_a_callback_and_replays_it(page: Page) -> None:
     page.goto("/")
     for key in ("g", "c"):
@@ -153,39 +127,71 @@ def test_the_keyboard_alone_leads_to_a_callback_and_replays_it(page: Page) -> No
     expect(page.get_by_role("status")).to_have_text("Nothing changed.")
 
 
-def test_mirrored_the_callbacks_page_keeps_to_its_width(open_context) -> None:  # type: ignore[no-untyped-def]
+def test_every_page_has_its_place_in_the_navigation_and_the_balance_above_it(open_context) -> None:  # type: ignore[no-untyped-def]
     for width in (375, 1280):
         page = open_context(width).new_page()
-        for path in ("/callbacks", "/callbacks/refused"):
+        for path in ("/", "/messages", "/send", "/spend", "/callbacks", "/settings"):
             page.goto(path)
-            page.evaluate("document.documentElement.dir = 'rtl'")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            here = page.get_by_role("navigation", name="Pages", exact=True).locator("[aria-current=page]")
+            expect(here).to_have_attribute("href", path)
+            expect(page.locator(".frame .balance")).to_be_visible()
+            expect(page.locator(".frame .light")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [375, 1280])
-def test_axe_finds_nothing_where_one_signs_in(browser, running: Running, width: int) -> None:  # type: ignore[no-untyped-def]
-    with browser.new_context(base_url=running.origin, viewport={"width": width, "height": 800}) as context:
-        page = context.new_page()
-        page.goto("/sign-in")
-        assert violations(page) == []
+def test_the_first_stop_of_the_keyboard_skips_the_navigation(page: Page) -> None:
+    page.goto("/messages")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
 
 
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{rule['id']}: {rule['nodes'][0]['html'][:120]}" for rule in found]
+def test_what_has_the_focus_is_never_hidden_behind_the_bar_of_a_phone(open_context) -> None:  # type: ignore[no-untyped-def]
+    page = open_context(375).new_page()
+    page.goto("/messages")
+    bar = page.get_by_role("navigation", name="Pages", exact=True).bounding_box()
+    assert bar is not None
+    for _ in range(45):
+        page.keyboard.press("Tab")
+        where = page.evaluate(
+            "(() => { const at = document.activeElement; const box = at.getBoundingClientRect();"
+            "return at.closest('nav[aria-label=Pages]') ? null : [box.top, box.bottom]; })()"
+        )
+        assert where is None or where[0] < bar["y"], page.evaluate("document.activeElement.outerHTML")
 
 
-def newest_messages(running: Running) -> dict[str, str]:
-    """A page of a message of each status there is."""
-    with sqlite3.connect(running.store_url.removeprefix("sqlite:///")) as store:
-        rows = store.execute("SELECT status, max(id) FROM message GROUP BY status").fetchall()
-    store.close()
-    return {f"message {status}": f"/messages/{message_id}" for status, message_id in rows}
+def test_question_mark_shows_the_keys_and_escape_hides_them(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
 
 
-def newest_callbacks(running: Running) -> dict[str, str]:
-    """A page of a callback of each verdict there is."""
-    with sqlite3.connect(running.store_url.removeprefix("sqlite:///")) as store:
-        rows = store.execute("SELECT verdict, changed, max(id) FROM callback GROUP BY verdict, changed").fetchall()
-    store.close()
-    return {f"callback {verdict} {changed}": f"/callbacks/{callback_id}" for verdict, changed, callback_id in rows}
+@pytest.mark.parametrize(("key", "code"), [("؟", "Slash"), ("ظ", "Slash"), ("ئ", "KeyG")])
+def test_on_an_arabic_keyboard_a_key_is_known_by_its_place(page: Page, key: str, code: str) -> None:
+    page.goto("/")
+    pressed = {"key": key, "code": code, "shiftKey": code == "Slash", "bubbles": True, "cancelable": True}
+    page.locator("body").dispatch_event("keydown", pressed)
+    if code == "KeyG":
+        page.locator("body").dispatch_event("keydown", {"key": "ة", "code": "KeyM", "bubbles": True})
+        expect(page).to_have_url(re.compile("/messages$"))
+    else:
+        expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_on_paper_there_is_no_navigation_and_nothing_to_press(page: Page) -> None:
+    page.goto("/messages")
+    page.emulate_media(media="print", color_scheme="dark")
+    for hidden in (page.get_by_role("navigation", name="Pages", exact=True), page.get_by_role("button", name="Search")):
+        expect(hidden).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+
+
+def test_in_the_readers_own_colours_failed_is_hollow_where_delivered_is_full(open_context) -> None:  # type: ignore[no-untyped-def]
+    page = open_context(forced_colors="active").new_page()
+    page.goto("/")
+    fill = "bar => getComputedStyle(bar).fill"
+    assert page.locator(".bars.wide .ok").first.evaluate(fill) != page.locator(".bars.wide .bad").first.evaluate(fill)

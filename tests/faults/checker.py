@@ -6,6 +6,7 @@ To be called when nobody writes any more.
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +14,44 @@ from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
 from webhook_app import status
 from webhook_app.database import Database
-from webhook_app.models import COUNT_KEY, COUNT_SUMS, Callback, Delta, Exchange, Intake, Message, Tally
+from webhook_app.models import (
+    CELL_KEY,
+    COUNT_KEY,
+    COUNT_SUMS,
+    DAY_CELL_KEY,
+    DAY_KEY,
+    DAY_PART_KEY,
+    HOUR_KEY,
+    PART_KEY,
+    PART_SUMS,
+    Callback,
+    CellTally,
+    DayCellTally,
+    DayPartTally,
+    DayTally,
+    Delta,
+    Exchange,
+    HourTally,
+    Intake,
+    Message,
+    PartDelta,
+    PartTally,
+    Tally,
+)
 from webhook_app.otpiq import parse_report
 from webhook_app.simulator.ledger import Entry
 from webhook_app.status import Fact, Status
 
 from ..rows import may_be_charged
 
+_Sums = dict[tuple[Any, ...], list[int]]
 Pair = tuple[UUID, str]  # a callback: the id in its URL, and the SHA-256 of its body as kept
 _STORED = ("accepted", "late", "repeat", "orphan", "quarantined")  # what `intake` calls those that were let in
 # What is read of each; the other columns would cost as much again.
@@ -43,9 +69,17 @@ _OF_A_MESSAGE = [
     for name in (
         *("id", "source_id", "created_at", "is_sample", "carrier", "sms_type", "provider", "sender_id", "send_state"),
         *("sms_id", "delivery", "status", "closed", "channel", "reason", "settled_at", "last_fact_at"),
-        *("estimate_iqd", "charged_iqd"),
+        *("estimate_iqd", "charged_iqd", "path", "fallback_s", "took_bucket", "outcome"),
     )
 ]
+_SUMMED_UP: tuple[tuple[Any, Sequence[str], Any, Sequence[str]], ...] = (
+    (Tally, COUNT_SUMS, HourTally, HOUR_KEY),
+    (Tally, COUNT_SUMS, DayTally, DAY_KEY),
+    (Tally, COUNT_SUMS, CellTally, CELL_KEY),
+    (Tally, COUNT_SUMS, DayCellTally, DAY_CELL_KEY),
+    (PartTally, PART_SUMS, DayPartTally, DAY_PART_KEY),
+)
+_BAGHDAD = ZoneInfo("Asia/Baghdad")
 _AT_ONCE = 5_000
 _SHOWN = 20
 
@@ -71,7 +105,8 @@ class _Seen:
     callbacks: int = 0
     repeats: int = 0
     messages: int = 0
-    counts: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+    counts: _Sums = field(default_factory=dict)
+    parts: _Sums = field(default_factory=dict)
 
 
 def check(
@@ -158,7 +193,7 @@ def _wrong_messages(session: Session, seen: _Seen) -> Iterator[tuple[str, object
     callbacks, exchanges = _by_message(session, _OF_A_CALLBACK), _by_message(session, _OF_AN_EXCHANGE)
     for row in _rows(session, select(*_OF_A_MESSAGE).order_by(Message.id)):
         seen.messages += 1
-        _count(row, seen.counts)
+        _count(row, seen)
         facts: list[Fact] = []
         for stored in callbacks(row.id):
             if stored.target_id not in (row.id, row.source_id):
@@ -193,35 +228,85 @@ def _wrong_message(row: Any, told: status.Delivery, *, was_tracked: bool) -> Ite
         "last_fact_at": state.last_at,
         "charged_iqd": state.charged_iqd,
         "sms_id": min(state.sms_ids, default=row.sms_id),
+        **_due_of_closed(row, state, headline),
     }
     for name, value in due.items():
         if getattr(row, name) != value:
             yield "a headline that does not follow", f"{row.id}: {name} is {getattr(row, name)!r}, not {value!r}"
 
 
-def _count(row: Any, counts: dict[tuple[Any, ...], list[int]]) -> None:
+def _due_of_closed(row: Any, state: status.Delivery, headline: status.Headline) -> dict[str, Any]:
+    """What the pictures count a closed message by."""
+    if not headline.closed:
+        return dict.fromkeys(("path", "fallback_s", "took_bucket"))
+    tries = status.tries(state, row.provider, row.created_at)
+    took_s = None
+    if headline.status in status.OUTCOMES["delivered"] and row.source_id is None and headline.at is not None:
+        took_s = (headline.at - row.created_at).total_seconds()
+    return {
+        "path": " ".join(f"{each.channel}:{each.reached.name.lower()}" for each in tries),
+        "fallback_s": int(tries[-1].start_s) if tries else 0,
+        "took_bucket": None if took_s is None else max(0, math.ceil(math.log(max(took_s, 0.1) / 0.5, 1.2) - 1e-9)),
+    }
+
+
+def _count(row: Any, seen: _Seen) -> None:
     hour = row.created_at.replace(minute=0, second=0, microsecond=0)
-    place = (row.status, row.carrier, row.channel or "", row.sms_type, row.sender_id or "", str(row.source_id or ""))
-    sums = counts.setdefault((hour, *place, row.is_sample), [0, 0, 0])
-    sums[0] += 1
-    sums[1] += row.charged_iqd or 0
-    sums[2] += (row.estimate_iqd or 0) if may_be_charged(row) else 0
+    charged_iqd, channel = row.charged_iqd or 0, row.channel or ""
+    risked_iqd = (row.estimate_iqd or 0) if may_be_charged(row) else 0
+    place = (row.status, row.carrier, channel, row.sms_type, row.sender_id or "", str(row.source_id or ""))
+    _add(seen.counts, (hour, *place, row.is_sample), (1, charged_iqd, risked_iqd))
+    for part, word, place_of, seconds, part_iqd in _parts(row, charged_iqd):
+        key = (hour, part, row.carrier, channel, word, place_of, row.is_sample)
+        _add(seen.parts, key, (1, seconds, part_iqd))
+
+
+def _parts(row: Any, charged_iqd: int) -> Iterator[tuple[str, str, int, int, int]]:
+    """Part, word, place, seconds and money."""
+    if row.path:
+        yield "path", row.path, 0, row.fallback_s, charged_iqd
+    if row.took_bucket is not None:
+        yield "took", "", row.took_bucket, 0, 0
+    if row.status in status.OUTCOMES["failed"]:
+        kind = (row.outcome or {}).get("kind") or ""
+        yield "reason", (row.reason or "")[:200] if row.status == "failed" else f"send:{kind}", 0, 0, charged_iqd
+
+
+def _add(sums: _Sums, key: tuple[Any, ...], amounts: Iterable[int]) -> None:
+    known = sums.setdefault(key, [0, 0, 0])
+    known[:] = [one + int(other) for one, other in zip(known, amounts, strict=True)]
 
 
 def _wrong_counts(session: Session, seen: _Seen) -> Iterator[tuple[str, object]]:
-    """Tally plus deltas beside what the messages themselves come to."""
-    stored: dict[tuple[Any, ...], list[int]] = {}
-    for table in (Tally, Delta):
-        key = [getattr(table, name) for name in COUNT_KEY]
-        sums = [func.sum(getattr(table, name)) for name in COUNT_SUMS]
-        for row in session.execute(select(*key, *sums).group_by(*key)):
-            place, amounts = tuple(row[: len(key)]), row[len(key) :]
-            known = stored.get(place, [0] * len(sums))
-            stored[place] = [one + int(other) for one, other in zip(known, amounts, strict=True)]
-    for place in stored.keys() | seen.counts.keys():
-        counted, due = stored.get(place, [0, 0, 0]), seen.counts.get(place, [0, 0, 0])
-        if counted != due:
-            yield "counts that are not a recount", f"{[str(part) for part in place]}: {counted}, not {due}"
+    """Tallies plus deltas beside what the messages themselves come to."""
+    counted = _sums(session, (Tally, Delta), COUNT_KEY, COUNT_SUMS)
+    yield from _wrong_sums("counts that are not a recount", counted, seen.counts)
+    counted = _sums(session, (PartTally, PartDelta), PART_KEY, PART_SUMS)
+    yield from _wrong_sums("parts that are not a recount", counted, seen.parts)
+    for of, sums, table, key in _SUMMED_UP:
+        due: _Sums = {}
+        for place, amounts in _sums(session, (of,), ["hour", *key[1:]], sums).items():
+            began = place[0].astimezone(_BAGHDAD).replace(hour=0) if key[0] == "day" else place[0]
+            _add(due, (began, *place[1:]), amounts)
+        yield from _wrong_sums("a tally that is not summed up", _sums(session, (table,), key, sums), due)
+
+
+def _sums(session: Session, tables: Iterable[Any], key: Sequence[str], sums: Sequence[str]) -> _Sums:
+    found: _Sums = {}
+    for table in tables:
+        names = [getattr(table, name) for name in key]
+        summed = [func.sum(getattr(table, name)) for name in sums]
+        for row in session.execute(select(*names, *summed).group_by(*names)):
+            _add(found, tuple(row[: len(key)]), row[len(key) :])
+    return found
+
+
+def _wrong_sums(kind: str, counted: _Sums, due: _Sums) -> Iterator[tuple[str, object]]:
+    nothing = [0, 0, 0]
+    for place in counted.keys() | due.keys():
+        if counted.get(place, nothing) != due.get(place, nothing):
+            told = f"{counted.get(place, nothing)}, not {due.get(place, nothing)}"
+            yield kind, f"{[str(part) for part in place]}: {told}"
 
 
 def _wrong_sends(session: Session, sends: list[Entry]) -> Iterator[tuple[str, object]]:

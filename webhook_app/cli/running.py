@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from .. import accounts, doctor, schema, sending, serving, settings, worker
+from .. import accounts, doctor, recounting, schema, sending, serving, settings, worker
 from ..database import Database
 from .opening import Rooms, find_rooms, now, open_rooms, with_rooms
 
@@ -106,8 +106,10 @@ def db() -> None:
 
 @db.command("upgrade")
 def db_upgrade() -> None:
-    """Run the migrations that are missing (every other command does so too)."""
+    """Run the migrations that are missing (every other command does so too), and what a worker does after them."""
     database = open_rooms().database
+    while recounting.derive_again(database):
+        pass
     click.echo(schema.current(database))
 
 

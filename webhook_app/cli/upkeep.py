@@ -85,13 +85,15 @@ def _moment(rooms: Rooms, at: datetime | None) -> datetime | None:
 
 
 def _difference_json(difference: Difference) -> dict[str, Any]:
-    key = {_NAMES.get(name, name): value for name, value in difference.key.items()}
+    said = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in difference.key.items()}
+    key = {_NAMES.get(name, name): value for name, value in said.items()}
     short = {_NAMES.get(name, name): by for name, by in difference.short.items()}
-    return key | {"hour": difference.key["hour"].isoformat(), "short": short}
+    return {"counts": difference.counts} | key | {"short": short}
 
 
 def _difference_line(difference: Difference) -> str:
-    """Such as `2026-11-22T09:00  delivered  zain  sms  verification  messages -1`: one too many was counted."""
+    """Such as `hour_tally  2026-11-22T09:00Z  delivered  messages -1`: one too many was counted."""
     hour, *words, is_sample = difference.key.values()
-    fields = [f"{hour:%Y-%m-%dT%H:%M}Z", *(word or "–" for word in words), "sample" if is_sample else ""]
+    words = [word if word != "" else "–" for word in words]
+    fields = [difference.counts, f"{hour:%Y-%m-%dT%H:%M}Z", *map(str, words), "sample" if is_sample else ""]
     return "  ".join([*filter(None, fields), *(f"{name} {by:+,}" for name, by in difference.short.items() if by)])

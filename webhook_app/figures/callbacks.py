@@ -9,6 +9,7 @@ from ..database import Database
 from ..ids import first_id
 from ..models import BalanceReading, Callback, Message
 from ..status import Status
+from .balance import days_left
 from .intake import is_refusing
 from .messages import COUNT_CAP
 from .rows import Frame, Unplaced
@@ -55,10 +56,12 @@ def frame(database: Database, environment: str, now: datetime, spooled: int = 0)
             unheard = unheard.where(Message.id > first_id(last_at))
         silent = session.scalar(unheard.order_by(Message.id.desc()).limit(1)) is not None
         refused = is_refusing(session, now)
+        lasts = days_left(session, balance.iqd, now) if balance else None
     return Frame(
         environment=environment,
         balance_iqd=balance.iqd if balance else None,
         balance_at=balance.at if balance else None,
+        days_left=lasts,
         last_callback_at=last_at,
         light="spooled" if spooled else "refused" if refused else "silent" if silent else "ok" if last_at else "none",
         spooled=spooled,

@@ -16,7 +16,8 @@ from ..otpiq import Unreadable, read_object
 from ..otpiq.document import is_writable
 from ..phone import mask
 from ..refusals import Cause
-from .messages import PAGE_SIZE, head_of, readable, step_of_callback
+from .messages import PAGE_SIZE
+from .one_message import head_of, readable, step_of_callback
 from .rows import CallbackDetail, CallbackPage, CallbackRow, IntakeMinute, RefusedCause
 
 VERDICTS = ("accepted", "late", "orphan", "quarantined", "repeated")
@@ -24,7 +25,7 @@ _MINUTE = timedelta(minutes=1)
 _STRIP_MINUTES = 60
 _REFUSED_FOR = timedelta(hours=24)
 _LIGHT_LOOKS_BACK = timedelta(minutes=5)
-_NOT_FROM_OTPIQ = (Cause.NO_SECRET, Cause.WRONG_SECRET, Cause.BAD_SIGNATURE)
+NOT_FROM_OTPIQ = (Cause.NO_SECRET, Cause.WRONG_SECRET, Cause.BAD_SIGNATURE)
 _LOOKED_THROUGH = 10_000
 _MOST_SHOWN = 4096  # characters of a body
 
@@ -129,7 +130,7 @@ def is_refusing(session: Session, now: datetime) -> bool:
     since = now - _LIGHT_LOOKS_BACK - _MINUTE
     counts = select(Intake.what, func.sum(Intake.callbacks)).where(Intake.minute > since).group_by(Intake.what)
     found = {what: int(callbacks) for what, callbacks in session.execute(counts)}
-    refused = sum(found.get(cause, 0) for cause in _NOT_FROM_OTPIQ)
+    refused = sum(found.get(cause, 0) for cause in NOT_FROM_OTPIQ)
     return refused > sum(callbacks for what, callbacks in found.items() if what not in tuple(Cause))
 
 

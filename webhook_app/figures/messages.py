@@ -1,70 +1,38 @@
-"""Lists of messages, and everything known of one."""
+"""Lists of messages: a page of those that match, how many there are, and what a search finds."""
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from itertools import pairwise
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, true, union, union_all
 from sqlalchemy.orm import Session
 
 from .. import status
 from ..database import Database
-from ..ids import first_id
-from ..models import Callback, Exchange, Message, Source
-from ..otpiq import Unreadable, parse_report
-from ..otpiq.document import is_clean_text
-from ..phone import BadPhone, mask, normalise
-from ..status import NO_REPORT_AFTER, OUTCOMES, SEND_STATES, Reached, Status
-from .rows import Hop, MessageDetail, MessagePage, MessageRow, Raw, StatusCount, Step
+from ..ids import time_of
+from ..models import Message, Source
+from ..phone import mask
+from ..status import NO_REPORT_AFTER, SEND_STATES, Status
+from .filters import Filter, Lane, understand
+from .rows import Hop, MessagePage, MessageRow, StatusCount
 
 PAGE_SIZE = 50
 COUNT_CAP = 10_001
-NO_STATUS = "none"  # a status and an outcome that exclude each other
-_SETTLED = (Status.READ, Status.DELIVERED, Status.FAILED)
+# How many messages of a lane are looked at one by one: a rare combination costs no more than a frequent one.
+LOOKED_THROUGH = 2_000
+_SETTLED = frozenset({Status.READ, Status.DELIVERED, Status.FAILED})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
-    """What a list is narrowed to; days are whole days in the reader's zone, both ends included."""
+class Found:
+    """Ids in the order asked for, and the last one looked at where there may be others past it."""
 
-    status: str | None = None
-    outcome: str | None = None  # delivered, failed or waiting: several statuses at once
-    carrier: str | None = None
-    channel: str | None = None
-    sms_type: str | None = None
-    source_id: UUID | None = None
-    since: date | datetime | None = None
-    until: date | datetime | None = None
-
-    @property
-    def statuses(self) -> tuple[str, ...]:
-        """The statuses that pass, to be looked up one by one; none named means all at once, by the primary key."""
-        named = OUTCOMES[self.outcome] if self.outcome else tuple(Status)
-        chosen = tuple(str(name) for name in named if self.status in (None, name))
-        is_whole = len(chosen) == len(Status) and not (self.carrier or self.channel or self.sms_type)
-        return () if is_whole else chosen or (NO_STATUS,)
-
-    def conditions(self, zone: ZoneInfo) -> list[ColumnElement[bool]]:
-        """What else must hold; the statuses are looked up one by one, each by its index."""
-        given = [
-            (Message.carrier, self.carrier),
-            (Message.channel, self.channel),
-            (Message.sms_type, self.sms_type),
-            (Message.source_id, self.source_id),
-        ]
-        found: list[ColumnElement[bool]] = [column == value for column, value in given if value is not None]
-        # Ids are in order of time, so a range of time is a range of the primary key.
-        if self.since is not None:
-            found.append(Message.id >= first_id(_moment(self.since, zone)))
-        if self.until is not None:
-            end = self.until if isinstance(self.until, datetime) else self.until + timedelta(days=1)
-            found.append(Message.id < first_id(_moment(end, zone)))
-        return found
+    ids: tuple[UUID, ...] = ()
+    edge: UUID | None = None
 
 
 def page(
@@ -79,24 +47,20 @@ def page(
     masked: bool = True,
 ) -> MessagePage:
     """Newest first. `before` and `after` are the ids at the edge of the page one comes from."""
-    conditions = filter_.conditions(zone)
-    if after is not None:
-        conditions.append(Message.id > after)
-    elif before is not None:
-        conditions.append(Message.id < before)
-    with database.reading() as session:
-        found = _nearest(session, conditions, filter_.statuses, limit + 1, newest_first=after is None)
-        more, found = len(found) > limit, found[:limit]
-        if after is not None:
-            found.reverse()
-        rows = _rows(session, found, now, masked=masked)
-    has_newer = more if after is not None else before is not None
-    has_older = more if after is None else True
-    return MessagePage(
-        rows=rows,
-        newer=rows[0].id if rows and has_newer else None,
-        older=rows[-1].id if rows and has_older else None,
-    )
+    return _page(database, filter_.lanes(zone), now, before=before, after=after, limit=limit, masked=masked)
+
+
+def search(
+    database: Database,
+    query: str,
+    now: datetime,
+    *,
+    before: UUID | None = None,
+    after: UUID | None = None,
+    limit: int = PAGE_SIZE,
+) -> MessagePage:
+    """By number in any shape, its last four digits, smsId, our id, or reference; each by its own index."""
+    return _page(database, understand(query).lanes(), now, before=before, after=after, limit=limit)
 
 
 def every_message(
@@ -105,121 +69,71 @@ def every_message(
     """All that match, newest first, up to `limit`, read in pages so that memory stays flat."""
     before: UUID | None = None
     while limit > 0:
-        size = min(limit, 500)
-        found = page(database, filter_, zone, now, before=before, limit=size, masked=masked)
+        found = page(database, filter_, zone, now, before=before, limit=min(limit, 500), masked=masked)
         yield from found.rows
-        if len(found.rows) < size:
+        if found.older is None:
             return
-        before, limit = found.rows[-1].id, limit - size
+        before, limit = found.older, limit - len(found.rows)
 
 
 def tabs(database: Database, filter_: Filter, zone: ZoneInfo) -> tuple[StatusCount, ...]:
     """How many there are of each status under the filter's other conditions; the first entry is all of them."""
-    others = filter_.conditions(zone)
-    counts = [
-        select(literal(name or "").label("status"), func.count().label("n")).select_from(
-            select(Message.id)
-            .where(*others, *([Message.status == name] if name else []))
-            .limit(COUNT_CAP)
-            .subquery(name=f"capped_{name or 'all'}")
+    lanes = replace(filter_, status=None).lanes(zone, by_status=True)
+    with database.reading() as session:
+        counts, cut_short = _counts(session, lanes)
+    of_each = [
+        StatusCount(
+            status=str(name),
+            count=min(counts[name], COUNT_CAP),
+            or_more=any(lane.status in (None, name) for lane in cut_short),
         )
-        for name in (None, *(str(word) for word in Status))
+        for name in Status
     ]
+    every = StatusCount(status=None, count=min(counts.total(), COUNT_CAP), or_more=bool(cut_short))
+    return (every, *of_each)
+
+
+def search_count(database: Database, query: str) -> int:
+    """How many messages a search finds, capped."""
+    lanes = understand(query).lanes()
+    if not lanes:
+        return 0
+    each = [_subselect(select(Message.id).where(*lane.found_by).limit(COUNT_CAP)) for lane in lanes]
     with database.reading() as session:
-        found = {row.status: row.n for row in session.execute(union_all(*counts))}
-    return tuple(StatusCount(status=name or None, count=found[name]) for name in ("", *(str(word) for word in Status)))
+        return min(session.scalar(select(func.count()).select_from(union(*each).subquery())) or 0, COUNT_CAP)
 
 
-def search(
-    database: Database, query: str, now: datetime, *, before: UUID | None = None, limit: int = PAGE_SIZE
-) -> MessagePage:
-    """By number in any shape, its last four digits, smsId, our id, or reference; each by its own index."""
-    wanted: dict[UUID, Message] = {}
-    with database.reading() as session:
-        for condition in _search_conditions(query.strip()):
-            found = select(Message).where(condition).order_by(Message.id.desc()).limit(limit + 1)
-            if before is not None:
-                found = found.where(Message.id < before)
-            wanted |= {message.id: message for message in session.scalars(found)}
-        newest = sorted(wanted.values(), key=lambda message: message.id, reverse=True)
-        rows = _rows(session, newest[:limit], now)
-    return MessagePage(rows=rows, newer=None, older=rows[-1].id if len(newest) > limit else None)
-
-
-def newest(session: Session, now: datetime, limit: int, statuses: Sequence[str] = ()) -> tuple[MessageRow, ...]:
+def newest(session: Session, now: datetime, limit: int, statuses: Sequence[Status] = ()) -> tuple[MessageRow, ...]:
     """The newest messages, of these statuses if any are named."""
-    return _rows(session, _nearest(session, [], statuses, limit), now)
+    lanes = [Lane(status=name, found_by=(Message.status == name,)) for name in statuses] or [Lane()]
+    return rows_of(session, _messages(session, find_ids(session, lanes, limit=limit).ids), now)
 
 
-def find_detail(database: Database, message_id: UUID, now: datetime) -> MessageDetail | None:
-    with database.reading() as session:
-        message = session.get(Message, message_id)
-        if message is None:
-            return None
-        callbacks = session.scalars(
-            select(Callback).where(Callback.message_id == message_id).order_by(Callback.id)
-        ).all()
-        exchanges = session.scalars(
-            select(Exchange).where(Exchange.message_id == message_id).order_by(Exchange.id)
-        ).all()
-        again_as = session.scalar(
-            select(Message.id).where(Message.again_of == message_id).order_by(Message.id.desc()).limit(1)
-        )
-        (row,) = _rows(session, [message], now)
-    delivery = status.from_json(message.delivery)
-    return MessageDetail(
-        row=row,
-        route=status.route(message.provider),
-        provider=message.provider or "",
-        sender_id=message.sender_id,
-        custom_text=message.custom_text,
-        sms_ids=tuple(sorted(delivery.sms_ids)) or ((message.sms_id,) if message.sms_id else ()),
-        estimate_iqd=message.estimate_iqd,
-        charged_iqd=message.charged_iqd,
-        anomalies=status.anomalies(delivery, Status(message.send_state)),
-        again_of=message.again_of,
-        again_as=again_as,
-        steps=_steps(message, callbacks, exchanges),
-        raws=_raws(message, callbacks, exchanges),
-        can_check=message.sms_id is not None and not message.is_sample,
+def find_ids(
+    session: Session, lanes: Sequence[Lane], *, before: UUID | None = None, after: UUID | None = None, limit: int
+) -> Found:
+    """The next ids of all lanes together: downwards from the newest one or from `before`, or upwards from `after`.
+
+    What no index finds is looked for among the next LOOKED_THROUGH messages of each lane. One look-up for each lane: no
+    plan for `IN` with an order avoids reading all that match.
+    """
+    if not lanes:
+        return Found()
+    upwards = after is not None
+    order = Message.id if upwards else Message.id.desc()
+    place = [Message.id > after] if after else [Message.id < before] if before else []
+    edge = _edge(session, [lane for lane in lanes if lane.looked_at], place, upwards=upwards)
+    if edge is not None:
+        place.append(Message.id <= edge if upwards else Message.id >= edge)
+    each = (
+        select(Message.id).where(*lane.found_by, *lane.looked_at, *place).order_by(order).limit(limit) for lane in lanes
     )
+    found = union(*map(_subselect, each)).subquery()
+    ids = session.scalars(select(found.c.id).order_by(found.c.id if upwards else found.c.id.desc()).limit(limit))
+    return Found(ids=tuple(ids), edge=edge)
 
 
-def _nearest(
-    session: Session,
-    conditions: Sequence[ColumnElement[bool]],
-    statuses: Sequence[str],
-    limit: int,
-    *,
-    newest_first: bool = True,
-) -> list[Message]:
-    """The first `limit` messages in order of id. One look-up for each status: no plan for `IN` with an order avoids
-    reading all that match."""
-    order = Message.id.desc() if newest_first else Message.id
-    found = [
-        message
-        for narrowed in [[Message.status == name] for name in statuses] or [[]]
-        for message in session.scalars(select(Message).where(*conditions, *narrowed).order_by(order).limit(limit))
-    ]
-    return sorted(found, key=lambda message: message.id, reverse=newest_first)[:limit]
-
-
-def _search_conditions(query: str) -> list[ColumnElement[bool]]:
-    if not is_clean_text(query):
-        return []  # no store could hold it
-    conditions = [Message.sms_id == query, Message.reference == query]
-    try:
-        conditions.append(Message.phone == normalise(query))
-    except BadPhone:
-        digits = "".join(str(int(character)) for character in query if character.isdecimal())
-        if len(digits) == 4 and len(query) == 4:
-            conditions.append(Message.phone_end == digits)
-    with suppress(ValueError):
-        conditions.append(Message.id == UUID(query))
-    return conditions
-
-
-def _rows(
+def rows_of(
     session: Session, messages: Sequence[Message], now: datetime, *, masked: bool = True
 ) -> tuple[MessageRow, ...]:
     ids = {message.source_id for message in messages if message.source_id}
@@ -228,9 +142,95 @@ def _rows(
     return tuple(_row(message, names.get(message.source_id), now, masked) for message in messages)
 
 
+def took_s(message: Message | Row[Any]) -> float | None:
+    """From asked to delivered or failed; of a source's message only its first callback's time is known, not when it was
+    asked for."""
+    if message.status not in _SETTLED or message.source_id is not None or message.settled_at is None:
+        return None
+    return max(0.0, (message.settled_at - message.created_at).total_seconds())
+
+
+def hops(message: Message) -> tuple[Hop, ...]:
+    """The channels tried, in the route's order; each starts where the one before gave up."""
+    return tuple(
+        Hop(
+            channel=each.channel,
+            outcome=each.reached.name.lower(),
+            start_s=each.start_s,
+            end_s=each.end_s,
+            reason=each.reason,
+        )
+        for each in status.tries(status.from_json(message.delivery), message.provider, message.created_at)
+    )
+
+
+def _page(
+    database: Database,
+    lanes: Sequence[Lane],
+    now: datetime,
+    *,
+    before: UUID | None,
+    after: UUID | None,
+    limit: int,
+    masked: bool = True,
+) -> MessagePage:
+    with database.reading() as session:
+        found = find_ids(session, lanes, before=before, after=after, limit=limit + 1)
+        walked, is_full = found.ids[:limit], len(found.ids) > limit
+        rows = rows_of(session, _messages(session, walked), now, masked=masked)
+    onward = walked[-1] if is_full else found.edge
+    back = walked[0] if walked and (before or after) else None
+    return MessagePage(
+        rows=rows,
+        newer=onward if after else back,
+        older=back if after else onward,
+        looked_to=None if is_full or found.edge is None else time_of(found.edge),
+    )
+
+
+def _edge(
+    session: Session, lanes: Sequence[Lane], place: Sequence[ColumnElement[bool]], *, upwards: bool
+) -> UUID | None:
+    """Where the first of these lanes has been looked through; None where each of them ends before."""
+    # An offset that is always the same costs the same at any size.
+    walk = select(Message.id).order_by(Message.id if upwards else Message.id.desc()).offset(LOOKED_THROUGH - 1).limit(1)
+    each = [_subselect(walk.where(*lane.found_by, *place)) for lane in lanes]
+    ends = session.scalars(union_all(*each)).all() if each else ()
+    return (min if upwards else max)(ends, default=None)
+
+
+def _counts(session: Session, lanes: Sequence[Lane]) -> tuple[Counter[str], list[Lane]]:
+    """How many there are of each status, and the lanes that go on past what was looked through."""
+    counts: Counter[str] = Counter()
+    looked_at: Counter[int] = Counter()
+    most = LOOKED_THROUGH // max(1, len(lanes))
+    each = [_count_of(lane, number, most) for number, lane in enumerate(lanes)]
+    for number, name, fitting, looked in session.execute(union_all(*each)) if each else ():
+        counts[name] += fitting
+        looked_at[number] += looked
+    return counts, [lane for number, lane in enumerate(lanes) if looked_at[number] == most]
+
+
+def _count_of(lane: Lane, number: int, most: int) -> Select[Any]:
+    if lane.status is not None and not lane.looked_at:
+        counted = select(Message.id).where(*lane.found_by).limit(COUNT_CAP).subquery()  # by the index alone
+        columns: list[ColumnElement[Any]] = [literal(number), literal(str(lane.status)), func.count(), literal(0)]
+        return select(*columns).select_from(counted)
+    fits = case((and_(true(), *lane.looked_at), 1), else_=0).label("fits")
+    looked = select(Message.status, fits).where(*lane.found_by).order_by(Message.id.desc()).limit(most).subquery()
+    return select(literal(number), looked.c.status, func.sum(looked.c.fits), func.count()).group_by(looked.c.status)
+
+
+def _messages(session: Session, ids: Sequence[UUID]) -> Sequence[Message]:
+    return session.scalars(select(Message).where(Message.id.in_(ids)).order_by(Message.id.desc())).all() if ids else ()
+
+
+def _subselect(statement: Select[Any]) -> Select[Any]:
+    """SQLite takes an order and a limit inside a union only so."""
+    return select(*statement.subquery().c)
+
+
 def _row(message: Message, source_name: str | None, now: datetime, masked: bool) -> MessageRow:
-    # When another program asked for its message is not known: only when its first callback came.
-    settled = message.settled_at if message.status in _SETTLED and message.source_id is None else None
     last_word_at = message.last_fact_at or message.created_at
     return MessageRow(
         id=message.id,
@@ -245,7 +245,7 @@ def _row(message: Message, source_name: str | None, now: datetime, masked: bool)
         channel=message.channel,
         no_report=not message.closed and now - last_word_at > NO_REPORT_AFTER,
         reason=message.reason or (_send_words(message) if message.status in SEND_STATES else None),
-        took_s=max(0.0, (settled - message.created_at).total_seconds()) if settled else None,
+        took_s=took_s(message),
         cost_iqd=message.estimate_iqd if _is_estimate(message) else message.charged_iqd,
         cost_is_estimate=_is_estimate(message),
         reference=message.reference,
@@ -260,101 +260,3 @@ def _send_words(message: Message) -> str | None:
 
 def _is_estimate(message: Message) -> bool:
     return message.at_risk_iqd > 0
-
-
-def hops(message: Message) -> tuple[Hop, ...]:
-    """The channels tried, in the route's order; each starts where the one before gave up."""
-    known = status.from_json(message.delivery).channels
-    found: list[Hop] = []
-    for name in (*status.CHANNELS, status.UNKNOWN_CHANNEL):
-        channel = known.get(name)
-        if channel is None or channel.reached is Reached.NONE:
-            continue
-        times = [max(0.0, (at - message.created_at).total_seconds()) for at in channel.first_at.values()]
-        start_s = found[-1].end_s if found and found[-1].outcome == "failed" else min(times) if found else 0.0
-        found.append(
-            Hop(
-                channel=name,
-                outcome=channel.reached.name.lower(),
-                start_s=min(start_s, max(times)),
-                end_s=max(times),
-                reason=channel.reason,
-            )
-        )
-    return tuple(found)
-
-
-def _steps(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[Exchange]) -> tuple[Step, ...]:
-    steps = [
-        Step(at=message.created_at, gap_s=None, kind="asked", asked_by=message.asked_by),
-        *(_step_of_exchange(exchange) for exchange in exchanges),
-        *(step_of_callback(callback) for callback in callbacks),
-    ]
-    steps.sort(key=lambda step: step.at)
-    gaps = [None, *((late.at - early.at).total_seconds() for early, late in pairwise(steps))]
-    return tuple(replace(step, gap_s=gap) for step, gap in zip(steps, gaps, strict=True))
-
-
-def _step_of_exchange(exchange: Exchange) -> Step:
-    is_answer = exchange.kind == "answer"
-    return Step(
-        at=exchange.at,
-        gap_s=None,
-        kind=exchange.kind,
-        word=exchange.outcome if is_answer or exchange.outcome != "ok" else exchange.words,
-        reason=exchange.words if is_answer or exchange.outcome != "ok" else None,
-        sms_id=exchange.sms_id,
-        cost_iqd=exchange.cost_iqd,
-        balance_iqd=exchange.balance_iqd,
-        changed=exchange.changed,
-    )
-
-
-def step_of_callback(callback: Callback) -> Step:
-    step = Step(
-        at=callback.received_at,
-        gap_s=None,
-        kind="callback",
-        repeats=callback.repeats,
-        changed=callback.changed,
-        quarantined=callback.note,
-    )
-    try:
-        report = parse_report(callback.body)
-    except Unreadable:
-        return step
-    return replace(step, word=report.word, channel=report.channel, is_final=report.is_final, reason=report.reason)
-
-
-def _raws(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[Exchange]) -> tuple[Raw, ...]:
-    raws = [
-        Raw(title="callback", at=callback.received_at, head=head_of(callback), body=readable(callback.body))
-        for callback in callbacks
-    ]
-    raws += [
-        Raw(
-            title=exchange.kind,
-            at=exchange.at,
-            head=f"HTTP {exchange.http_status}" if exchange.http_status else "",
-            body=exchange.trace or exchange.words or "",
-        )
-        for exchange in exchanges
-    ]
-    if message.request is not None:
-        head = f"POST /sms, to {mask(message.phone)}"
-        body = json.dumps(message.request, ensure_ascii=False)
-        raws.append(Raw(title="request", at=message.created_at, head=head, body=body))
-    return tuple(sorted(raws, key=lambda raw: raw.at))
-
-
-def head_of(callback: Callback) -> str:
-    lines = [f"POST /callbacks/otpiq/{callback.target_id}"]
-    return "\n".join([*lines, *(f"{name}: {value}" for name, value in sorted(callback.headers.items()))])
-
-
-def readable(raw: bytes) -> str:
-    return raw.decode(errors="replace").replace("\0", "�")
-
-
-def _moment(day: date | datetime, zone: ZoneInfo) -> datetime:
-    return day if isinstance(day, datetime) else datetime.combine(day, time(), tzinfo=zone)

@@ -1,123 +1,108 @@
-"""The overview: one range beside the one before it, from the counts, never from the messages."""
+"""The overview: one range beside the one before it, from the counts, never from all the messages."""
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from itertools import pairwise
+from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import case, func, select, union_all
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..database import Database
-from ..models import COUNT_SUMS, Delta, Tally
+from ..models import Message
+from ..phone import Carrier
 from ..status import OUTCOMES
+from . import minutes, tallies
+from .fallback import fallback
+from .health import failed_by, health, most_of, stands_out
 from .messages import newest
-from .rows import Bucket, Overview, Sums
+from .overview_rows import Bucket, Cell, Overview, Pace, ReasonCount, Sums, WeekHour, percent
+from .ranges import Range
+from .tallies import CellCount, HourCount, PartCount, Settled, percentile_s
 
-RANGES = ("today", "7d", "30d")
-_BAR = {"today": timedelta(hours=1), "7d": timedelta(hours=6), "30d": timedelta(days=1)}
-_DAYS = {"today": 1, "7d": 7, "30d": 30}
 _LISTED = 10
-# A bar stands out when it has this many failures, this share of what is settled, and this many times the others' share.
-_JUMP_MESSAGES, _JUMP_SHARE, _JUMP_FACTOR = 10, 0.1, 3.0
-_MOST = 0.75
+_WEEK_DAYS = 7
+_P95 = 0.95
+_Timed = TypeVar("_Timed", HourCount, PartCount)
+_CARRIERS = tuple(str(carrier) for carrier in Carrier)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Hour:
-    hour: datetime
-    status: str
-    messages: int
-    samples: int
-    charged_iqd: int
-    at_risk_iqd: int
+class _Counts(Protocol):
+    """Where counts are read: in the tallies, or in the messages of the last hour."""
+
+    def cells(self, session: Session, start: datetime, end: datetime, *by: str) -> list[CellCount]: ...
+
+    def parts(self, session: Session, part: str, start: datetime, end: datetime, *by: str) -> list[PartCount]: ...
 
 
-def overview(database: Database, range_: str, zone: ZoneInfo, now: datetime) -> Overview:
-    """`range_` is one of RANGES; days are the zone's, and the last one ends with the current hour."""
-    starts = _bar_starts(range_, zone, now)
-    span = timedelta(days=_DAYS[range_])
-    before = starts[0] - span
+def overview(database: Database, range_: Range) -> Overview:
+    """Everything on the page. Every message of the range is in the bars, the cells and the tiles, once in each."""
+    counts: _Counts = minutes if range_.is_by_minute else tallies
+    start, end = range_.start, range_.end
     with database.reading() as session:
-        hours = _hours(session, before, starts[-1])
-        failures = newest(session, now, _LISTED, OUTCOMES["failed"])
-        latest = newest(session, now, _LISTED)
-    current = [hour for hour in hours if hour.hour >= starts[0]]
-    # Compared are the hours that are over with the same ones of the range before: an hour that has just begun would
-    # always look like a fall.
-    this_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    over = [hour for hour in current if hour.hour < this_hour]
-    earlier = [hour for hour in hours if hour.hour < min(starts[0], this_hour - span)]
-    buckets = _buckets(current, starts)
-    worst = _worst(buckets)
-    return Overview(
-        range=range_,
-        at=now,
-        messages=_messages(current),
-        delivered_percent=_delivered_percent(current),
-        spend_iqd=sum(hour.charged_iqd for hour in current),
-        at_risk_iqd=sum(hour.at_risk_iqd for hour in current),
-        over=_sums(over),
-        before=_sums(earlier),
-        buckets=buckets,
-        worst=worst,
-        worst_carrier=_carrier_of_most(database, worst) if worst else None,
-        failures=failures,
-        latest=latest,
-        has_sample=any(hour.samples for hour in current),
-    )
-
-
-def _hours(session: Session, start: datetime, end: datetime) -> list[_Hour]:
-    """Tally and unfolded deltas in one statement, so that a fold in between is seen whole or not at all."""
-    parts = [
-        select(
-            table.hour,
-            table.status,
-            *(func.sum(getattr(table, name)).label(name) for name in COUNT_SUMS),
-            func.sum(case((table.is_sample, table.messages), else_=0)).label("samples"),
+        times, took = _over_time(session, range_)
+        current = _between(times, start, end)
+        took_current = _between(took, start, end)
+        buckets = _buckets(range_, current, took_current)
+        worst = _worst(buckets)
+        return Overview(
+            range=range_,
+            messages=_messages(current),
+            delivered_percent=_delivered_percent(current),
+            p95_s=_p95_s(took_current),
+            spend_iqd=sum(count.charged_iqd for count in current),
+            at_risk_iqd=sum(count.at_risk_iqd for count in current),
+            over=_sums(_between(times, start, range_.over_end), _between(took, start, range_.over_end)),
+            before=_sums(
+                _between(times, range_.before, range_.before_end), _between(took, range_.before, range_.before_end)
+            ),
+            buckets=buckets,
+            worst=worst,
+            worst_carrier=_carrier_of_most(session, counts, worst) if worst else None,
+            cells=_cells(counts.cells(session, start, end, "carrier", "channel", "status")),
+            fallback=fallback(counts.parts(session, "path", start, end, "channel", "word")),
+            paces=_paces(counts.parts(session, "took", start, end, "carrier", "place")),
+            week=_week(tallies.settled(session, start, end), range_.zone) if range_.days >= _WEEK_DAYS else None,
+            reasons=_reasons(counts.parts(session, "reason", start, end, "word")),
+            health=health(session, range_.at),
+            failures=newest(session, range_.at, _LISTED, OUTCOMES["failed"]),
+            has_sample=any(count.samples for count in current),
+            is_empty=session.scalar(select(Message.id).limit(1)) is None,
         )
-        .where(table.hour >= start, table.hour < end)
-        .group_by(table.hour, table.status)
-        for table in (Tally, Delta)
-    ]
-    return [
-        _Hour(
-            hour=row.hour,
-            status=row.status,
-            # PostgreSQL sums whole numbers to Decimal.
-            messages=int(row.messages),
-            samples=int(row.samples),
-            charged_iqd=int(row.charged_iqd),
-            at_risk_iqd=int(row.at_risk_iqd),
-        )
-        for row in session.execute(union_all(*parts))
-    ]
 
 
-def _bar_starts(range_: str, zone: ZoneInfo, now: datetime) -> list[datetime]:
-    """The bars' edges in UTC, one more than bars; they end with the reader's today."""
-    today = now.astimezone(zone).date()
-    first = today - timedelta(days=_DAYS[range_] - 1)
-    midnight = datetime.combine(first, time(), tzinfo=zone).astimezone(UTC)
-    end = datetime.combine(today + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
-    count = round((end - midnight) / _BAR[range_])
-    return [midnight + _BAR[range_] * place for place in range(count)] + [end]
+def _over_time(session: Session, range_: Range) -> tuple[list[HourCount], list[PartCount]]:
+    """Messages by status, and how long they took, of this range and the one before: by the minute, or in as few spans
+    as bars and comparison need."""
+    if range_.is_by_minute:
+        start, end = range_.before, range_.end
+        return minutes.hours(session, start, end), minutes.parts(session, "took", start, end, "hour", "place")
+    edges = sorted({range_.before, range_.before_end, range_.over_end, *range_.edges})
+    return tallies.days(session, edges), tallies.day_parts(session, "took", edges, "hour", "place")
 
 
-def _buckets(hours: Sequence[_Hour], starts: Sequence[datetime]) -> tuple[Bucket, ...]:
-    by_hour: dict[datetime, list[_Hour]] = defaultdict(list)
-    for hour in hours:
-        by_hour[hour.hour].append(hour)
+def _between(counts: Iterable[_Timed], start: datetime, end: datetime) -> list[_Timed]:
+    """Those of the spans that begin there."""
+    return [count for count in counts if count.hour is not None and start <= count.hour < end]
+
+
+def _buckets(range_: Range, times: Iterable[HourCount], took: Iterable[PartCount]) -> tuple[Bucket, ...]:
+    times_of: dict[int, list[HourCount]] = defaultdict(list)
+    took_of: dict[int, list[PartCount]] = defaultdict(list)
+    for count in times:
+        times_of[bisect_right(range_.edges, count.hour)].append(count)
+    for part in took:
+        took_of[bisect_right(range_.edges, part.hour or range_.start)].append(part)
     return tuple(
-        _bucket(start, end, [hour for at, found in by_hour.items() if start <= at < end for hour in found])
-        for start, end in pairwise(starts)
+        _bucket(start, end, times_of[place], took_of[place])
+        for place, (start, end) in enumerate(pairwise(range_.edges), start=1)
     )
 
 
-def _bucket(start: datetime, end: datetime, hours: Sequence[_Hour]) -> Bucket:
+def _bucket(start: datetime, end: datetime, hours: Sequence[HourCount], took: Sequence[PartCount]) -> Bucket:
     delivered, failed = _sum(hours, "delivered"), _sum(hours, "failed")
     return Bucket(
         start=start,
@@ -126,56 +111,99 @@ def _bucket(start: datetime, end: datetime, hours: Sequence[_Hour]) -> Bucket:
         failed=failed,
         waiting=_messages(hours) - delivered - failed,
         spend_iqd=sum(hour.charged_iqd for hour in hours),
+        p95_s=_p95_s(took),
     )
 
 
 def _worst(buckets: Sequence[Bucket]) -> Bucket | None:
-    settled = [bucket for bucket in buckets if bucket.delivered + bucket.failed]
-    if not settled:
-        return None
-    worst = max(
-        settled,
-        key=lambda bucket: bucket.failed / (bucket.delivered + bucket.failed) * (bucket.failed >= _JUMP_MESSAGES),
+    """The bar in which failures jumped: of those that stand out the one with the greatest share."""
+    jumped = [one for one in buckets if stands_out(one, (other for other in buckets if other is not one))]
+    return max(jumped, key=lambda bucket: bucket.failed / (bucket.delivered + bucket.failed), default=None)
+
+
+def _carrier_of_most(session: Session, counts: _Counts, worst: Bucket) -> str | None:
+    return most_of(failed_by("carrier", counts.cells(session, worst.start, worst.end, "carrier", "status")))
+
+
+def _cells(counts: Iterable[CellCount]) -> tuple[Cell, ...]:
+    by_cell: dict[tuple[str, str], list[CellCount]] = defaultdict(list)
+    for count in counts:
+        by_cell[count.carrier or "", count.channel or ""].append(count)
+    return tuple(
+        Cell(
+            carrier=carrier,
+            channel=channel,
+            **{outcome: _sum(found, outcome) for outcome in OUTCOMES},
+            spend_iqd=sum(count.charged_iqd for count in found),
+        )
+        for (carrier, channel), found in sorted(
+            by_cell.items(), key=lambda item: (_CARRIERS.index(item[0][0]), item[0])
+        )
     )
-    others = [bucket for bucket in settled if bucket is not worst]
-    usual = sum(bucket.failed for bucket in others) / max(1, sum(bucket.delivered + bucket.failed for bucket in others))
-    share = worst.failed / (worst.delivered + worst.failed)
-    stands_out = worst.failed >= _JUMP_MESSAGES and share > max(_JUMP_SHARE, _JUMP_FACTOR * usual)
-    return worst if stands_out else None
 
 
-def _sums(hours: Sequence[_Hour]) -> Sums:
+def _paces(took: Iterable[PartCount]) -> tuple[Pace, ...]:
+    by_carrier: dict[str, Counter[int]] = defaultdict(Counter)
+    for part in took:
+        by_carrier[part.carrier or ""][part.place or 0] += part.messages
+    return tuple(
+        Pace(
+            carrier=carrier,
+            messages=places.total(),
+            p50_s=percentile_s(places, 0.5) or 0.0,
+            p95_s=percentile_s(places, _P95) or 0.0,
+        )
+        for carrier, places in sorted(by_carrier.items(), key=lambda item: _CARRIERS.index(item[0]))
+        if places.total()
+    )
+
+
+def _week(hours: Iterable[Settled], zone: ZoneInfo) -> tuple[WeekHour, ...]:
+    by_place: dict[tuple[int, int], list[Settled]] = defaultdict(list)
+    for hour in hours:
+        local = hour.hour.astimezone(zone)
+        by_place[(local.weekday() + 2) % _WEEK_DAYS, local.hour].append(hour)  # Python's week starts on Monday
+    return tuple(
+        WeekHour(
+            day=day,
+            hour=hour,
+            delivered=sum(one.delivered for one in found),
+            failed=sum(one.failed for one in found),
+            times=len(found),
+            last_start=max(one.hour for one in found),
+        )
+        for (day, hour), found in sorted(by_place.items())
+    )
+
+
+def _reasons(parts: Iterable[PartCount]) -> tuple[ReasonCount, ...]:
+    counts = [ReasonCount(word=part.word or "", messages=part.messages) for part in parts]
+    return tuple(sorted(counts, key=lambda reason: (-reason.messages, reason.word)))
+
+
+def _sums(hours: Sequence[HourCount], took: Iterable[PartCount]) -> Sums:
     return Sums(
         messages=_messages(hours),
         delivered_percent=_delivered_percent(hours),
+        p95_s=_p95_s(took),
         spend_iqd=sum(hour.charged_iqd for hour in hours),
     )
 
 
-def _carrier_of_most(database: Database, worst: Bucket) -> str | None:
-    """The carrier with three quarters of a bar's failures, if there is one."""
-    parts = [
-        select(table.carrier, func.sum(table.messages).label("n"))
-        .where(table.hour >= worst.start, table.hour < worst.end, table.status.in_(OUTCOMES["failed"]))
-        .group_by(table.carrier)
-        for table in (Tally, Delta)
-    ]
-    counts: Counter[str] = Counter()
-    with database.reading() as session:
-        for row in session.execute(union_all(*parts)):
-            counts[row.carrier] += int(row.n)
-    carrier, most = max(counts.items(), key=lambda counted: counted[1], default=("", 0))
-    return carrier if most >= _MOST * worst.failed else None
+def _p95_s(took: Iterable[PartCount]) -> float | None:
+    places: Counter[int] = Counter()
+    for part in took:
+        places[part.place or 0] += part.messages
+    return percentile_s(places, _P95)
 
 
-def _delivered_percent(hours: Sequence[_Hour]) -> float | None:
-    delivered, failed = _sum(hours, "delivered"), _sum(hours, "failed")
-    return 100 * delivered / (delivered + failed) if delivered + failed else None
+def _delivered_percent(hours: Sequence[HourCount]) -> float | None:
+    return percent(_sum(hours, "delivered"), _sum(hours, "failed"))
 
 
-def _messages(hours: Iterable[_Hour]) -> int:
+def _messages(hours: Iterable[HourCount]) -> int:
     return sum(hour.messages for hour in hours)
 
 
-def _sum(hours: Iterable[_Hour], outcome: str) -> int:
-    return sum(hour.messages for hour in hours if hour.status in OUTCOMES[outcome])
+def _sum(counts: Iterable[HourCount | CellCount], outcome: str) -> int:
+    return sum(count.messages for count in counts if count.status in OUTCOMES[outcome])

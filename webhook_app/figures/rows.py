@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 
@@ -45,6 +46,7 @@ class StatusCount:
 
     status: str | None
     count: int
+    or_more: bool = False  # not all of them were looked through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class MessagePage:
     rows: tuple[MessageRow, ...]
     newer: UUID | None  # cursors: the page's edges, None where there is nothing beyond
     older: UUID | None
+    looked_to: datetime | None = None  # how far was looked for these, where that is not all there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,16 @@ class Raw:
     at: datetime
     head: str
     body: str
+    callback_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevealRow:
+    """Someone asked for the whole number: who, when and why."""
+
+    at: datetime
+    user_name: str
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +114,12 @@ class MessageDetail:
     anomalies: tuple[str, ...]  # sent_twice, refused_yet_reported, failed_after_delivered
     again_of: UUID | None
     again_as: UUID | None
+    at_risk_iqd: int
     steps: tuple[Step, ...]
     raws: tuple[Raw, ...]
+    reveals: tuple[RevealRow, ...]
+    request: Mapping[str, Any] | None  # as it was kept: without number, code, template parameters, secret
+    has_number: bool
     can_check: bool
 
     @property
@@ -115,62 +132,13 @@ class MessageDetail:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bucket:
-    """One bar: messages asked for in [start, end), by what became of them."""
-
-    start: datetime
-    end: datetime
-    delivered: int
-    failed: int
-    waiting: int
-    spend_iqd: int
-
-    @property
-    def messages(self) -> int:
-        return self.delivered + self.failed + self.waiting
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sums:
-    """Some hours added up; the percentage is None where nothing was settled."""
-
-    messages: int
-    delivered_percent: float | None
-    spend_iqd: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overview:
-    """Tiles and bars of one range. Percentages are None where nothing was settled."""
-
-    range: str  # today, 7d or 30d
-    at: datetime  # the moment it was asked for
-    messages: int
-    delivered_percent: float | None  # of delivered and failed
-    spend_iqd: int
-    at_risk_iqd: int  # estimates of sends of which it is open whether they were charged
-    over: Sums  # the hours of the range that are over
-    before: Sums  # the same hours of the range before, to compare with
-    buckets: tuple[Bucket, ...]
-    worst: Bucket | None  # the bar where failures jumped, if any did
-    worst_carrier: str | None  # the one that most of its failures are on, if one is
-    failures: tuple[MessageRow, ...]
-    latest: tuple[MessageRow, ...]
-    has_sample: bool
-
-    @property
-    def begun(self) -> tuple[Bucket, ...]:
-        """The bars that are not in the future."""
-        return tuple(bucket for bucket in self.buckets if bucket.start <= self.at)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Frame:
     """The header and side of every page."""
 
     environment: str  # live, dev, simulator or none (no key)
     balance_iqd: int | None
     balance_at: datetime | None
+    days_left: int | None  # that the balance lasts at the present pace; None where there is too little to go by
     last_callback_at: datetime | None
     # spooled (waiting for the store), refused (not taken for OTPIQ's), silent (sending, yet none for 5 minutes),
     # ok, or none (none ever)

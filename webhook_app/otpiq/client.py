@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import structlog
 
 from ..stamp import Stamp
 from ..status import Fact
@@ -20,6 +21,8 @@ from .document import Unreadable, read_object
 from .errors import NotSent, OtpiqError, OutcomeUnknown, UnknownMessage, classify
 from .reports import amount, clean_sms_id, parse_tracking
 from .requests import SendRequest
+
+log = structlog.get_logger()
 
 # Callers of ours give up after 10 s (the contract lists their time-outs): they must hear our answer before that.
 DEADLINE_S = 9.0
@@ -163,10 +166,15 @@ class Otpiq:
                     if len(received) > _MAX_ANSWER_BYTES:
                         raise httpx.ReadError("too long")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            raise NotSent(f"OTPIQ could not be reached ({type(error).__name__})") from None
+            log.warning("otpiq.not_reached", error=type(error).__name__)
+            raise NotSent("OTPIQ could not be reached") from None
         except httpx.HTTPError as error:
+            log.warning("otpiq.no_whole_answer", error=type(error).__name__)
+            words = (
+                "no whole answer came in time" if isinstance(error, httpx.TimeoutException) else "no whole answer came"
+            )
             trace = _read(bytes(received), hidden)[1]
-            raise _in_doubt(f"no whole answer ({type(error).__name__})", status, trace, bytes(received)) from None
+            raise _in_doubt(words, status, trace, bytes(received)) from None
         return status, bytes(received)
 
     def _client(self) -> tuple[httpx.Client, DeadlineTransport]:

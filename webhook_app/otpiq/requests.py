@@ -121,6 +121,16 @@ def parse_send(body: Mapping[str, Any]) -> SendRequest:
     return request
 
 
+def example(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A body like the one that `trace` kept, to try by hand: what is never kept is named in its place."""
+    unkept: dict[str, Any] = {"phoneNumber": "PHONE_NUMBER"}
+    if kept.get("smsType") == "verification":
+        unkept["verificationCode"] = "CODE"
+    if kept.get("smsType") == "whatsapp-template":
+        unkept["templateParameters"] = {"body": {"1": "TEXT"}}
+    return {name: value for name, value in kept.items() if name != "deliveryReport"} | unkept
+
+
 class _Check:
     """Reads fields one by one and gathers what is wrong with each."""
 

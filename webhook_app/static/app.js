@@ -2,7 +2,7 @@
 
 const GSM = /^[@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,\-./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà^{}\\[~\]|€]*$/;
 const GSM_DOUBLE = /[\^{}\\[~\]|€]/g; // these take two places each
-const AGO_UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const AGO_UNITS = [["agoDay", 86400], ["agoHour", 3600], ["agoMinute", 60], ["agoSecond", 1]];
 
 copyButtons();
 codeMakers();
@@ -10,6 +10,8 @@ textCounters();
 onceOnlyForms();
 countdowns();
 templateFields();
+ownTexts();
+menus();
 freshTimes();
 document.addEventListener("htmx:after:swap", () => {
   copyButtons();
@@ -90,6 +92,28 @@ function templateFields() {
   choice?.addEventListener("change", () => { document.getElementById("own-whatsapp").open = true; });
 }
 
+// An own text needs a sender of one's own: OTPIQ's cannot be chosen for it, and is chosen again when it can.
+function ownTexts() {
+  const own = document.querySelector("[data-own-sender]");
+  const custom = document.getElementById("type-custom");
+  if (!own || !custom) return;
+  let wasOwn = false;
+  const fit = () => {
+    own.disabled = custom.checked;
+    if (custom.checked && own.checked) {
+      wasOwn = true;
+      own.checked = false;
+      const first = own.form.querySelector('[name="senderId"]:enabled');
+      if (first) first.checked = true;
+    } else if (!custom.checked && wasOwn) {
+      wasOwn = false;
+      own.checked = true;
+    }
+  };
+  for (const type of own.form.querySelectorAll('[name="smsType"]')) type.addEventListener("change", fit);
+  fit();
+}
+
 function countdowns() {
   for (const clock of document.querySelectorAll("[data-countdown]")) {
     const until = Date.now() + Number(clock.dataset.countdown) * 60000;
@@ -108,12 +132,22 @@ function countdowns() {
   }
 }
 
+// A menu closes when one turns to something else.
+function menus() {
+  const open = () => document.querySelector(".me[open]");
+  document.addEventListener("click", (event) => { if (!open()?.contains(event.target)) open()?.removeAttribute("open"); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !open()) return;
+    open().querySelector("summary").focus();
+    open().removeAttribute("open");
+  });
+}
+
 function freshTimes() {
-  const say = new Intl.RelativeTimeFormat(document.documentElement.lang, { style: "narrow", numeric: "always" });
   for (const time of document.querySelectorAll("time[data-ago]")) {
     const passed = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000);
-    const [unit, length] = AGO_UNITS.find(([, length]) => passed >= length) ?? ["second", 1];
-    const text = say.format(-Math.floor(passed / length), unit);
+    const [unit, length] = AGO_UNITS.find(([, length]) => passed >= length) ?? ["agoSecond", 1];
+    const text = document.body.dataset[unit].replace("{n}", Math.floor(passed / length));
     if (time.textContent !== text) time.textContent = text;
   }
 }

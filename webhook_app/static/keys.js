@@ -3,13 +3,23 @@
 const GO_WAIT_MS = 1200;
 let goUntil = 0;
 
+if (location.hash === "#q") search();
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   if (document.querySelector("dialog[open]") || !document.querySelector(".frame")) return;
   const act = Date.now() < goUntil ? go : direct;
   goUntil = 0;
-  if (act(event.key)) event.preventDefault();
+  if (act(keyOf(event))) event.preventDefault();
 });
+
+// Where the keyboard writes Arabic or Kurdish, a key is known by its place.
+function keyOf(event) {
+  if (event.key === "؟") return "?";
+  if (event.key.length !== 1 || /[!-~]/.test(event.key)) return event.key;
+  if (event.code === "Slash") return event.shiftKey ? "?" : "/";
+  return !event.shiftKey && /^Key[A-Z]$/.test(event.code) ? event.code.at(-1).toLowerCase() : event.key;
+}
 
 function isTyping(element) {
   return element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
@@ -35,10 +45,17 @@ function direct(key) {
 
 function search() {
   const field = document.querySelector("[data-search]");
-  if (!field) return go("m");
+  if (!field) return goSearching();
   field.focus();
   field.select();
   return true;
+}
+
+// The list's page opens with its search field ready, see below.
+function goSearching() {
+  const link = document.querySelector('[data-go="m"]');
+  if (link) location.assign(`${link.href}#q`);
+  return Boolean(link);
 }
 
 // The row's own link takes the focus, so Enter opens it without further ado.

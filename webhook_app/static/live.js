@@ -21,6 +21,7 @@ if (live()) {
   document.addEventListener("htmx:error", (event) => isOurs(event) && fail());
   document.addEventListener("htmx:finally:request", (event) => isOurs(event) && plan());
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : ask()));
+  window.addEventListener("online", ask);
   document.querySelector("[data-live-again]")?.addEventListener("click", ask);
   document.querySelector("[data-live-show]")?.addEventListener("click", showNew);
   plan();
@@ -33,6 +34,7 @@ function isOurs(event) {
 function ask() {
   clearTimeout(timer);
   if (document.hidden || !live()) return;
+  if (!note("new").hidden && isAtTop()) etag = null; // back at the top: what waited may come in
   askedAt = performance.now();
   live().dispatchEvent(new CustomEvent("wasl:poll"));
 }

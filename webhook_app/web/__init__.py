@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from flask import Flask, current_app, g, jsonify, render_template, request
+from flask import Flask, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask.wrappers import Response
-from flask_babel import Babel, get_locale
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
@@ -15,8 +15,22 @@ from werkzeug.exceptions import HTTPException
 
 from .. import figures, logs
 from ..database import StoreAway
-from . import access, api, callback_pages, formats, health, pages
-from .context import MAX_BODY_BYTES, Wasl, now, wasl
+from . import (
+    access,
+    api,
+    callback_pages,
+    export,
+    files,
+    formats,
+    health,
+    language,
+    message_pages,
+    packing,
+    pages,
+    settings_pages,
+    spend_pages,
+)
+from .context import MAX_BODY_BYTES, Wasl, is_for_programs, now, wasl
 
 _RETRY_AFTER_S = "5"
 _HEADERS = {
@@ -29,7 +43,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_FOR_PROGRAMS = ("/api/", "/callbacks/otpiq/", "/healthz", "/readyz")
 
 log = structlog.get_logger()
 csrf = CSRFProtect()
@@ -41,40 +54,38 @@ def register(app: Flask, house: Wasl) -> None:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1  # context.whole_body says why
     app.config["WTF_CSRF_TIME_LIMIT"] = None  # a dashboard stays open for days; the token ends with the sign-in
     app.config["WASL_TIME_ZONE"] = house.settings.time_zone.key
-    Babel(app, default_timezone=house.settings.time_zone.key)
+    language.register(app, house.settings.time_zone.key)
     formats.register(app)
     access.login_manager.init_app(app)
     csrf.init_app(app)
     csrf.exempt(api.blueprint)  # programs carry a key, not a cookie
-    for blueprint in (access.blueprint, api.blueprint, health.blueprint, pages.blueprint):
+    for blueprint in (access.blueprint, api.blueprint, health.blueprint, language.blueprint):
         app.register_blueprint(blueprint)
-    app.register_blueprint(callback_pages.blueprint)
-    access.open_to_all(app.view_functions["static"])
+    for blueprint in {module.blueprint for module in (pages, message_pages, export)}:  # one and the same
+        app.register_blueprint(blueprint)
+    for blueprint in (callback_pages.blueprint, settings_pages.blueprint, spend_pages.blueprint):
+        app.register_blueprint(blueprint)
+    files.register(app)
     app.before_request(access.close_by_default)
+    app.after_request(packing.pack)
     app.after_request(_set_headers)
-    app.url_defaults(_name_static_version)
     app.context_processor(_page_context)
     for error, answer in _ANSWERS.items():
         app.register_error_handler(error, answer)
 
 
 def _page_context() -> dict[str, Any]:
-    locale = get_locale()
+    chosen = language.LANGUAGES[str(get_locale())]
     return {
         "now": now(),
         "settings_time_zone": wasl().settings.time_zone.key,
         "theme": request.cookies.get(pages.THEME_COOKIE)
         if request.cookies.get(pages.THEME_COOKIE) in ("light", "dark")
         else "",
-        "language": str(locale or "en").replace("_", "-"),
-        "direction": locale.text_direction if locale else "ltr",
+        "language": chosen.tag,
+        "direction": chosen.direction,
+        "languages": language.LANGUAGES.values(),
     }
-
-
-def _name_static_version(endpoint: str, values: dict[str, Any]) -> None:
-    """A file's address changes with its contents, so that browsers may keep it for a year."""
-    if endpoint == "static" and "filename" in values:
-        values["v"] = current_app.extensions["wasl_static_versions"].get(values["filename"])
 
 
 def _set_headers(answer: Response) -> Response:
@@ -82,8 +93,7 @@ def _set_headers(answer: Response) -> Response:
         answer.headers.setdefault(name, value)
     if wasl().settings.is_https:
         answer.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    is_versioned = request.endpoint == "static" and request.args.get("v")
-    answer.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_versioned else "no-store"
+    answer.headers.setdefault("Cache-Control", "no-store")
     return answer
 
 
@@ -127,7 +137,7 @@ def _on_fault(error: Exception) -> ResponseReturnValue:
 def _trouble(status: int, title: str, text: str, headers: Any = ()) -> ResponseReturnValue:
     """JSON for programs, a page for people; the same words for both, and never a traceback."""
     kept = [(name, value) for name, value in headers if name in ("Allow", "Retry-After")]
-    if f"{request.path}/".startswith(_FOR_PROGRAMS):
+    if is_for_programs(request.path):
         body = {"message": text} | ({"error": text} if status == 400 else {})
         return jsonify(body), status, kept
     return (

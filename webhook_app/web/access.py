@@ -22,7 +22,9 @@ class Visitor(UserMixin):  # type: ignore[misc]
 
     def __init__(self, token: str, account: accounts.Account) -> None:
         self.token = token
+        self.id = account.id
         self.name = account.name
+        self.language = account.language
 
     def get_id(self) -> str:
         return self.token

@@ -45,7 +45,7 @@ def send() -> ResponseReturnValue:
         by=f"key:{g.key_name}",
         once_key=once_key,
         body=json.dumps(body, sort_keys=True).encode(),
-        estimate_iqd=wasl().prices.estimate_iqd(asked_for.phone, asked_for.sender_id),
+        estimate_iqd=wasl().prices.estimate_iqd(asked_for),
     )
     try:
         outcome = sending.send(wasl().database, wasl().otpiq, wasl().stamper, asked_for, asked, now)

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from .. import figures, replaying
+from .access import own_path
 from .asking import choice, id_of, live, page
 from .context import now, wasl
 
@@ -48,7 +49,7 @@ def callback(callback_id: UUID) -> ResponseReturnValue:
 
 @blueprint.post("/callbacks/<uuid:callback_id>/replay")
 def replay(callback_id: UUID) -> ResponseReturnValue:
-    """Put one through today's code again; 303 back to it."""
+    """Put one through today's code again; 303 back to it, or to the page of ours that asked."""
     done = replaying.replay(wasl().database, callback_ids=[callback_id])
     if not done.looked_at:
         abort(404, _("There is no callback with this id."))
@@ -59,7 +60,8 @@ def replay(callback_id: UUID) -> ResponseReturnValue:
     else:
         words = _("Nothing changed.")
     flash(words, "success")
-    return redirect(url_for("callback_pages.callback", callback_id=callback_id), 303)
+    own = url_for("callback_pages.callback", callback_id=callback_id)
+    return redirect(own_path(request.form.get("next") or own), 303)
 
 
 @blueprint.post("/callbacks/replay")

@@ -16,6 +16,7 @@ from ..spool import Spool
 from ..stamp import Stamper
 
 MAX_BODY_BYTES = 64 * 1024
+_FOR_PROGRAMS = ("/api/", "/callbacks/otpiq/", "/healthz", "/readyz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,11 @@ def wasl() -> Wasl:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def is_for_programs(path: str) -> bool:
+    """Whether programs read what stands at `path`: JSON, and English."""
+    return f"{path}/".startswith(_FOR_PROGRAMS)
 
 
 def whole_body() -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
 from ..marking import N_
-from ..otpiq import InvalidSend, Problem, SendRequest, parse_send
+from ..otpiq import InvalidSend, Problem, Sender, SendRequest, parse_send
 from ..sending import Outcome, Repeatable
 from ..status import Status
 
@@ -38,6 +39,7 @@ class Refusal:
     title: str
     advice: str
     provider_words: str
+    errors: dict[str, list[str]]  # the provider's, of fields that are not there to be marked
     wait_minutes: int | None
 
 
@@ -54,6 +56,14 @@ def typed(form: MultiDict[str, str]) -> dict[str, str]:
     return {name: form.get(name, "") for name in _TYPED} | {"once": secrets.token_urlsafe(16)}
 
 
+def with_sender(form: dict[str, str], senders: Iterable[Sender]) -> dict[str, str]:
+    """An own text never goes out under OTPIQ's own sender: the first approved one is chosen until another is."""
+    if form["smsType"] != "custom" or form.get("senderId"):
+        return form
+    approved = (sender.sender_id for sender in senders if sender.status == "accepted")
+    return form | {"senderId": next(approved, "")}
+
+
 def read(form: dict[str, str], repeatable: Repeatable | None) -> SendRequest:
     """Check the form. Only the chosen type's fields count. Raises InvalidSend, with texts in the reader's language."""
     sms_type = form["smsType"]
@@ -61,19 +71,21 @@ def read(form: dict[str, str], repeatable: Repeatable | None) -> SendRequest:
     body: dict[str, Any] = {name: form[name].replace("\r\n", "\n") for name in names if form[name]}
     if repeatable is not None and not form["phoneNumber"].strip():
         body["phoneNumber"] = repeatable.phone
-    unreadable = {}
+    unfit = {}
     if "templateParameters" in body:
         try:
             body["templateParameters"] = json.loads(body["templateParameters"])
         except (ValueError, RecursionError):
             del body["templateParameters"]
-            unreadable["templateParameters"] = [Problem(N_('must be JSON such as {"body": {"1": "123456"}}'))]
+            unfit["templateParameters"] = [Problem(N_('must be JSON such as {"body": {"1": "123456"}}'))]
+    if sms_type == "custom" and not form["senderId"].strip():
+        unfit["senderId"] = [Problem(N_("Choose a sender"))]
     try:
         request = parse_send(body)
     except InvalidSend as invalid:
-        raise InvalidSend(invalid.errors | unreadable) from None
-    if unreadable:
-        raise InvalidSend(unreadable)
+        raise InvalidSend(invalid.errors | unfit) from None
+    if unfit:
+        raise InvalidSend(unfit)
     return request
 
 
@@ -81,12 +93,20 @@ def words(errors: dict[str, list[Problem]]) -> dict[str, list[str]]:
     return {field: [_(problem.text, **problem.values) for problem in problems] for field, problems in errors.items()}
 
 
-def refusal(outcome: Outcome) -> Refusal:
+def at_fields(form: dict[str, str], errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Those of the provider's `errors` that name a field which is there to be seen."""
+    shown = ("smsType", "phoneNumber", "reference", *_FIELDS.get(form["smsType"], ()))
+    return {field: list(texts) for field, texts in errors.items() if field in shown}
+
+
+def refusal(form: dict[str, str], outcome: Outcome) -> Refusal:
     title, advice = _refusal_words(outcome)
+    marked = at_fields(form, outcome.errors)
     return Refusal(
         title=title,
         advice=advice,
         provider_words=outcome.words if outcome.state != Status.UNSENT else "",
+        errors={field: list(texts) for field, texts in outcome.errors.items() if field not in marked},
         wait_minutes=outcome.wait_minutes,
     )
 
@@ -110,7 +130,10 @@ def _refusal_words(outcome: Outcome) -> tuple[str, str]:
         ),
         "sender": (_("This sender is not approved."), _("Choose an approved one, or leave OTPIQ's own.")),
         "phone": (_("OTPIQ does not take this number."), _("Check its digits and country code.")),
-        "invalid": (_("OTPIQ found a mistake in the request."), _("Its words below name the field.")),
+        "invalid": (
+            _("OTPIQ found a mistake in the request."),
+            _("See what it says of each field.") if outcome.errors else nothing_charged,
+        ),
         "key": (_("OTPIQ refuses the key that Wasl uses."), _("Set a valid OTPIQ_API_KEY and start again.")),
         "rate": (_("Too many messages in a short time."), nothing_charged),
         "not_sent": (_("OTPIQ could not be reached: not sent."), _("It is safe to send again.")),

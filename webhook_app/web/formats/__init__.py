@@ -4,15 +4,26 @@ Small pure functions; templates call them as filters and globals. No markup, no 
 """
 
 from functools import wraps
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app, request, url_for
 
 from webhook_app import phone
-from webhook_app.figures.rows import Bucket, Hop, IntakeMinute, MessageDetail, Overview, Step
-from webhook_app.sources import NamedSource
-from webhook_app.web.formats import charts, intake, numbers, sentences, words
+from webhook_app.figures.rows import Hop, IntakeMinute, MessageDetail, Step
+from webhook_app.web.formats import (
+    charts,
+    hops,
+    intake,
+    messages,
+    numbers,
+    overview,
+    reasons,
+    senders,
+    sentences,
+    spend,
+    words,
+)
 
 MONEY_AND_NUMBERS = (
     numbers.iqd,
@@ -20,6 +31,7 @@ MONEY_AND_NUMBERS = (
     numbers.percent,
     numbers.seconds,
     numbers.capped,
+    numbers.megabytes,
     numbers.ago,
     numbers.short_id,
 )
@@ -33,7 +45,7 @@ WORDS = (
     words.route_sentence,
     words.environment_name,
     words.anomaly_sentence,
-    words.reason_words,
+    reasons.reason_words,
 )
 INTAKE = (
     intake.verdict_label,
@@ -44,19 +56,6 @@ INTAKE = (
     intake.intake_finding,
 )
 SENTENCES = (sentences.headline, sentences.step_title, sentences.change)
-
-
-class Filter(Protocol):
-    """What the Messages page is narrowed to; None where it is not."""
-
-    status: str | None
-    outcome: str | None
-    carrier: str | None
-    channel: str | None
-    sms_type: str | None
-    source_id: str | None
-    since: str | None
-    until: str | None
 
 
 def register(app: Flask) -> None:
@@ -70,19 +69,17 @@ def register(app: Flask) -> None:
     app.add_template_filter(wraps(numbers.zone_label)(lambda now: numbers.zone_label(now, zone())), "zone_label")
     app.add_template_filter(numbers.input_time, "input_time")
     app.add_template_filter(wraps(numbers.wire_time)(lambda at: numbers.wire_time(at, zone())), "wire_time")
+    messages.register(app, zone)
+    overview.register(app, zone)
+    spend.register(app, zone)
+    senders.register(app)
     app.add_template_filter(support_text)
     for about_phone in (phone.spaced, phone.carrier_of, phone.is_usual):
         app.add_template_filter(about_phone, about_phone.__name__)
-    app.add_template_filter(finding)
-    app.add_template_filter(delivered_share)
-    app.add_template_filter(source_name)
     app.add_template_filter(step_notes)
     app.jinja_env.globals.update(
-        sparkline=charts.sparkline,
-        bar_chart=bar_chart,
         intake_chart=intake_chart,
         hop_strip=hop_strip,
-        filter_args=filter_args,
         live_url=live_url,
         providers=words.PROVIDERS,
         carriers=words.CARRIERS,
@@ -98,21 +95,6 @@ def zone() -> ZoneInfo:
     return ZoneInfo(str(current_app.config["WASL_TIME_ZONE"]))
 
 
-def finding(overview: Overview) -> str:
-    return sentences.finding(overview, zone())
-
-
-def delivered_share(bucket: Bucket) -> float | None:
-    """Percent delivered of what is settled in one bar; None where nothing is."""
-    settled = bucket.delivered + bucket.failed
-    return bucket.delivered / settled * 100 if settled else None
-
-
-def source_name(sources: list[NamedSource], source_id: str) -> str:
-    """The name behind an id, or the id itself where the source is gone."""
-    return next((source.name for source in sources if str(source.id) == source_id), source_id)
-
-
 def support_text(detail: MessageDetail) -> str:
     return sentences.support_text(detail, zone())
 
@@ -121,31 +103,12 @@ def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
     return sentences.step_notes(step, detail)
 
 
-def bar_chart(buckets: tuple[Bucket, ...], size: str, *, mirrored: bool = False) -> charts.BarChart:
-    return charts.bar_chart(buckets, charts.BAR_SIZES[size], zone(), mirrored=mirrored)
-
-
 def intake_chart(minutes: tuple[IntakeMinute, ...], size: str, *, mirrored: bool = False) -> charts.BarChart:
     return intake.intake_chart(minutes, intake.SIZES[size], zone(), mirrored=mirrored)
 
 
-def hop_strip(hops: tuple[Hop, ...], size: str, *, mirrored: bool = False) -> charts.HopStrip:
-    return charts.hop_strip(hops, charts.STRIP_SIZES[size], mirrored=mirrored)
-
-
-def filter_args(chosen: Filter, **changes: str | None) -> dict[str, str]:
-    """The query arguments of `chosen` with `changes` applied; None takes one away. Cursors are left out on purpose."""
-    arguments = {
-        "status": chosen.status,
-        "outcome": chosen.outcome,
-        "carrier": chosen.carrier,
-        "channel": chosen.channel,
-        "type": chosen.sms_type,
-        "source": chosen.source_id,
-        "from": chosen.since,
-        "to": chosen.until,
-    } | changes
-    return {name: value for name, value in arguments.items() if value}
+def hop_strip(tried: tuple[Hop, ...], size: str, *, mirrored: bool = False) -> hops.HopStrip:
+    return hops.hop_strip(tried, hops.SIZES[size], mirrored=mirrored)
 
 
 def live_url() -> str:

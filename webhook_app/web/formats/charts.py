@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, floor, log10
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from webhook_app.figures.rows import Bucket, Hop, IntakeMinute
+from webhook_app.figures.overview_rows import Bucket
 from webhook_app.web.formats.numbers import seconds, wire_time
-from webhook_app.web.formats.translation import format_local, gettext
-from webhook_app.web.formats.words import channel_name, outcome_tone, reason_words
+from webhook_app.web.formats.translation import format_axis_day, format_local, gettext
 
 _AXIS_HEIGHT = 22
 _LANE_HEIGHT = 44.0
 _NICE_SECONDS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
-_CHARACTER = 8.0  # a letter of the strip's text, on average
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +31,16 @@ BAR_SIZES = {
     "wide": Size(width=960, height=230, labels=9, name="wide"),
     "tall": Size(width=327, height=280, labels=4, name="tall"),
 }
-STRIP_SIZES = {
-    "wide": Size(width=960, height=0, labels=6, name="wide"),
-    "tall": Size(width=327, height=0, labels=4, name="tall"),
-}
+
+
+class Span(Protocol):
+    """What has its place on a time axis."""
+
+    @property
+    def start(self) -> datetime: ...
+
+    @property
+    def end(self) -> datetime: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,14 @@ class Spark:
     height: int
     line: str
     area: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter:
+    """A stretch of a bar that is a hundred wide."""
+
+    x: float
+    width: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +74,7 @@ class Mark:
 class Stack:
     """What one bar shows: how many of each tone, from its foot up, and where a click on it leads."""
 
-    row: Bucket | IntakeMinute
+    row: Span
     parts: tuple[tuple[str, int], ...]
     title: str
     endpoint: str
@@ -85,7 +98,7 @@ class Bar:
     title: str
     endpoint: str
     link: Mapping[str, str]
-    row: Bucket | IntakeMinute
+    row: Any  # what was stacked: its numbers are told in a table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,33 +111,7 @@ class BarChart:
     bars: tuple[Bar, ...]
     times: tuple[Mark, ...]
     grid: tuple[Mark, ...]  # `at` is y
-
-
-@dataclass(frozen=True, kw_only=True)
-class StripBar:
-    channel: str
-    tone: str
-    x: float
-    y: float
-    width: float
-    text: str
-    text_x: float
-    text_y: float
-    anchor: str
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class HopStrip:
-    size: Size
-    height: float
-    gutter: float  # where the time axis begins; the channels' names stand before it
-    name_x: float
-    name_anchor: str
-    bar_height: float
-    axis_y: float
-    bars: tuple[StripBar, ...]
-    times: tuple[Mark, ...]
+    limit_y: float | None  # of the line that bars should stay under, if there is one
 
 
 def sparkline(
@@ -150,6 +137,13 @@ def sparkline(
     return Spark(width=width, height=height, line=line, area=f"{line} L{last} {height} L{first} {height} Z")
 
 
+def meter(start: float, end: float, *, mirrored: bool = False) -> Meter:
+    """From `start` to `end` percent; what is not nothing is at least wide enough to be seen."""
+    width = max(end - start, 0.8) if end > start else 0.0
+    x = min(start, 100 - width)
+    return Meter(x=round(100 - x - width if mirrored else x, 2), width=round(width, 2))
+
+
 def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored: bool = False) -> BarChart:
     """Delivered, failed and waiting stacked in a bar a bucket."""
     stacks = [
@@ -165,12 +159,14 @@ def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored
     return stacked(stacks, size, zone, mirrored=mirrored)
 
 
-def stacked(stacks: Sequence[Stack], size: Size, zone: ZoneInfo, *, mirrored: bool) -> BarChart:
+def stacked(
+    stacks: Sequence[Stack], size: Size, zone: ZoneInfo, *, mirrored: bool, limit: int | None = None
+) -> BarChart:
     """A bar for each stack, side by side in time."""
     most_below = max((stack.below for stack in stacks), default=0)
     foot = float(size.height - _AXIS_HEIGHT)
     base = foot - _LANE_HEIGHT if most_below else foot
-    top = _nice_above(max((_total(stack) for stack in stacks), default=0))
+    top = nice_above(max([limit or 0, *map(_total, stacks)]))
     slot = size.width / max(len(stacks), 1)
     gap = min(3.0, slot * 0.16)
 
@@ -211,6 +207,7 @@ def stacked(stacks: Sequence[Stack], size: Size, zone: ZoneInfo, *, mirrored: bo
         bars=bars,
         times=times,
         grid=grid,
+        limit_y=None if limit is None else round(base - (base - 12) * limit / top, 1),
     )
 
 
@@ -254,7 +251,7 @@ def span_label(start: datetime, end: datetime, zone: ZoneInfo) -> str:
     return gettext("%(day)s, %(start)s to %(end)s", day=date, start=f"{first:%H:%M}", end=f"{last:%H:%M}")
 
 
-def _nice_above(value: int) -> int:
+def nice_above(value: int) -> int:
     """The axis' end: the next 1, 2, 4, 6, 8 or 10 times a power of ten, at least 4."""
     if value <= 4:
         return 4
@@ -262,7 +259,7 @@ def _nice_above(value: int) -> int:
     return next(int(step * power) for step in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10) if step * power >= value)
 
 
-def _time_labels(buckets: Sequence[Bucket | IntakeMinute], most: int, zone: ZoneInfo) -> list[tuple[int, str]]:
+def _time_labels(buckets: Sequence[Span], most: int, zone: ZoneInfo) -> list[tuple[int, str]]:
     """Which buckets get a label: round hours of a day, else the days; thinned until `most` remain."""
     if not buckets:
         return []
@@ -273,9 +270,9 @@ def _time_labels(buckets: Sequence[Bucket | IntakeMinute], most: int, zone: Zone
     elif span <= timedelta(hours=36):
         labels = [(index, f"{at:%H:%M}") for index, at in starts if at.minute == 0 and at.hour % 3 == 0]
     else:
-        form = "EEE d" if span <= timedelta(days=10) else "d MMM"
+        is_week = span <= timedelta(days=10)
         days = [(index, at) for index, at in starts if at.hour == 0] or starts
-        labels = [(index, format_local(at, form)) for index, at in days]
+        labels = [(index, format_axis_day(at, of_week=is_week)) for index, at in days]
     step = max(1, ceil(len(labels) / most))
     return labels[::step]
 
@@ -283,12 +280,12 @@ def _time_labels(buckets: Sequence[Bucket | IntakeMinute], most: int, zone: Zone
 def _edge_safe(x: float, slot: float, text: str, width: float, *, mirrored: bool) -> Mark:
     """The label in the middle under its bar, or flush with the drawing's edge where it would stick out."""
     middle = x + slot / 2
-    anchor = _anchor(middle, width, mirrored=mirrored)
+    anchor = axis_anchor(middle, width, mirrored=mirrored)
     edge = x + 1 if middle < width / 2 else x + slot - 1
     return Mark(at=round(middle if anchor == "middle" else edge, 1), text=text, anchor=anchor)
 
 
-def _anchor(x: float, width: float, *, mirrored: bool) -> str:
+def axis_anchor(x: float, width: float, *, mirrored: bool) -> str:
     """Which end of a label stands at `x`; in right-to-left text a label starts at its right."""
     if x < 18:
         return "end" if mirrored else "start"
@@ -297,89 +294,11 @@ def _anchor(x: float, width: float, *, mirrored: bool) -> str:
     return "middle"
 
 
-def hop_strip(hops: Sequence[Hop], size: Size, *, mirrored: bool = False) -> HopStrip:
-    """The channels of one message on one time axis. On the tall drawing the words stand above their bar."""
-    tall = size.name == "tall"
-    gutter = 0.0 if tall else 110.0
-    row, bar_height = (54.0, 14.0) if tall else (42.0, 28.0)
-    step, end = _seconds_axis(max((hop.end_s for hop in hops), default=1.0), size.labels)
-    scale = (size.width - gutter) / end
-
-    def place(at_s: float) -> float:
-        x = gutter + min(at_s, end) * scale
-        return round(size.width - x if mirrored else x, 1)
-
-    bars = tuple(
-        _strip_bar(hop, place(hop.start_s), place(hop.end_s), index * row, size, mirrored=mirrored)
-        for index, hop in enumerate(hops)
-    )
-    times = tuple(
-        Mark(
-            at=place(number * step),
-            text=_axis_seconds(number * step),
-            anchor=_anchor(place(number * step), size.width, mirrored=mirrored),
-        )
-        for number in range(round(end / step) + 1)
-    )
-    axis_y = len(hops) * row
-    return HopStrip(
-        size=size,
-        height=axis_y + _AXIS_HEIGHT,
-        gutter=gutter,
-        name_x=float(size.width if mirrored else 0),
-        name_anchor="start",
-        bar_height=bar_height,
-        axis_y=axis_y,
-        bars=bars,
-        times=times,
-    )
-
-
-def _strip_bar(hop: Hop, start: float, end: float, y: float, size: Size, *, mirrored: bool) -> StripBar:
-    tall = size.name == "tall"
-    x, width = min(start, end), max(abs(end - start), 3.0)
-    reason = reason_words(hop.reason)
-    lasted = seconds(hop.end_s - hop.start_s)
-    text = gettext("%(lasted)s, then “%(reason)s”", lasted=lasted, reason=reason.meaning) if reason else lasted
-    title = gettext("%(channel)s: %(text)s", channel=channel_name(hop.channel), text=text)
-    shown = _cut(title if tall else text, size.width - (0 if tall else 130))
-    text_x, anchor = _text_place(x, width, len(shown) * _CHARACTER, size, mirrored=mirrored)
-    return StripBar(
-        channel=channel_name(hop.channel),
-        tone=outcome_tone(hop.outcome),
-        x=x,
-        y=y + (26 if tall else 7),
-        width=width,
-        text=shown,
-        text_x=(size.width if mirrored else 0) if tall else text_x,
-        text_y=y + (18 if tall else 26),
-        anchor="start" if tall else anchor,
-        title=title,
-    )
-
-
-def _text_place(x: float, width: float, needed: float, size: Size, *, mirrored: bool) -> tuple[float, str]:
-    """Inside the bar where it fits, else after it, else before it. "start" is the reading side: right when mirrored."""
-    near, far = (x + width, x) if mirrored else (x, x + width)
-    away = -1 if mirrored else 1
-    if needed + 20 <= width:
-        return near + away * 10, "start"
-    room = far if mirrored else size.width - far
-    if needed + 10 <= room:
-        return far + away * 8, "start"
-    return near - away * 8, "end"
-
-
-def _cut(text: str, width: float) -> str:
-    most = int(width / _CHARACTER)
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def _seconds_axis(longest: float, labels: int) -> tuple[float, float]:
+def seconds_axis(longest: float, labels: int) -> tuple[float, float]:
     """The step between labels and the axis' end: the smallest nice step that needs no more than `labels` of them."""
     step = next((nice for nice in _NICE_SECONDS if longest / nice <= labels), _NICE_SECONDS[-1])
     return step, max(ceil(longest / step), 1) * step
 
 
-def _axis_seconds(at_s: float) -> str:
+def axis_seconds(at_s: float) -> str:
     return gettext("%(n)s s", n=f"{at_s:g}") if at_s < 120 else seconds(at_s)

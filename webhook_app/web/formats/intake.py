@@ -8,7 +8,7 @@ from webhook_app.figures.rows import CallbackRow, IntakeMinute
 from webhook_app.ids import first_id
 from webhook_app.marking import N_
 from webhook_app.web.formats.charts import BarChart, Size, Stack, span_label, stacked
-from webhook_app.web.formats.translation import gettext, ngettext
+from webhook_app.web.formats.translation import comma, gettext, ngettext
 from webhook_app.web.formats.words import Label
 
 SIZES = {
@@ -119,6 +119,11 @@ def cause_words(cause: str) -> Explanation:
     return Explanation(title=gettext(title), meaning=meaning and gettext(meaning), advice=advice and gettext(advice))
 
 
+def note_words(note: str) -> str:
+    """Why a callback was not understood."""
+    return gettext(_NOTES[note]) if note in _NOTES else note
+
+
 def verdict_words(row: CallbackRow) -> Explanation | None:
     """Why a callback is not simply accepted, and what to do; None where there is nothing to explain."""
     note = row.step.quarantined or ""
@@ -207,4 +212,4 @@ def _stack(minute: IntakeMinute, zone: ZoneInfo) -> Stack:
 
 def _minute_title(minute: IntakeMinute, zone: ZoneInfo) -> str:
     parts = [gettext(KINDS[kind][2], n=f"{count:,}") for kind, count in by_kind(minute).items() if count]
-    return gettext("%(time)s: %(counts)s", time=span_label(minute.start, minute.end, zone), counts=", ".join(parts))
+    return gettext("%(time)s: %(counts)s", time=span_label(minute.start, minute.end, zone), counts=comma().join(parts))

@@ -24,6 +24,11 @@ def capped(count: int) -> str:
     return f"{COUNT_CAP:,}+" if count > COUNT_CAP else f"{count:,}"
 
 
+def megabytes(size: int) -> str:
+    """Of a store: 7929856 -> "7.9 MB"."""
+    return gettext("%(n)s MB", n=f"{size / 1e6:,.1f}")
+
+
 def percent(value: float | None) -> str:
     """94.13 -> "94.1", without the sign; 100 loses its decimal."""
     if value is None:
@@ -34,9 +39,11 @@ def percent(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """2.14 -> "2.1 s"; 185 -> "3 min 05 s"; 7500 -> "2 h 05 min"."""
+    """0.014 -> "14 ms"; 2.14 -> "2.1 s"; 185 -> "3 min 05 s"; 7500 -> "2 h 05 min"."""
     if value is None:
         return NOTHING
+    if 0 <= value < 0.05:
+        return gettext("%(n)s ms", n=round(value * 1000))
     if value < 59.95:
         return gettext("%(n)s s", n=f"{value:.1f}")
     whole = round(value)
@@ -89,7 +96,12 @@ def zone_label(now: datetime, zone: ZoneInfo) -> str:
     hours, rest = divmod(int(abs(offset).total_seconds()), 3600)
     minutes = f":{rest // 60:02}" if rest else ""
     sign = "-" if offset < timedelta() else "+"
-    return f"{zone.key.rsplit('/', 1)[-1].replace('_', ' ')} (UTC{sign}{hours}{minutes})"
+    return f"{_city(zone)} (UTC{sign}{hours}{minutes})"
+
+
+def _city(zone: ZoneInfo) -> str:
+    city = zone.key.rsplit("/", 1)[-1].replace("_", " ")
+    return gettext("Baghdad") if city == "Baghdad" else city
 
 
 def short_id(value: object) -> str:

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from webhook_app.figures.rows import Bucket, Hop, MessageDetail, Overview, Step
+from webhook_app.figures.rows import Hop, MessageDetail, Step
 from webhook_app.marking import N_
-from webhook_app.web.formats.numbers import clock, day, percent, seconds, zone_label
-from webhook_app.web.formats.translation import format_local, gettext
-from webhook_app.web.formats.words import carrier_name, channel_name, reason_words, route_sentence, type_name
+from webhook_app.web.formats.intake import note_words
+from webhook_app.web.formats.numbers import seconds, zone_label
+from webhook_app.web.formats.reasons import reason_words
+from webhook_app.web.formats.translation import comma, gettext, isolated, ngettext
+from webhook_app.web.formats.words import channel_name, route_sentence, type_name
 
 _OPEN_SENTENCES = {
     "accepted": N_("Accepted by OTPIQ, waiting for its first report"),
@@ -34,7 +36,15 @@ _WORDS = {
     "rejected": N_("rejected"),
     "pending": N_("pending"),
 }
-_RANGES_BEFORE = {"today": N_("vs. yesterday"), "7d": N_("vs. the 7 days before"), "30d": N_("vs. the 30 days before")}
+_MUCH = 0.1  # by less of itself a time to deliver varies anyway
+_RANGES_BEFORE = {
+    "1h": N_("vs. the hour before, without this minute"),
+    "today": N_("vs. yesterday"),
+    "7d": N_("vs. the 7 days before"),
+    "30d": N_("vs. the 30 days before"),
+    "month": N_("vs. the month before"),
+    "month so far": N_("vs. as many whole days of the month before"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +124,7 @@ def _listed(hops: tuple[Hop, ...]) -> str:
     names = [channel_name(hop.channel) for hop in hops]
     if len(names) < 2:
         return "".join(names)
-    return gettext("%(first)s and %(last)s", first=", ".join(names[:-1]), last=names[-1])
+    return gettext("%(first)s and %(last)s", first=comma().join(names[:-1]), last=names[-1])
 
 
 def _asked(asked_by: str) -> str:
@@ -136,11 +146,16 @@ def step_title(step: Step) -> str:
         return gettext(_ANSWERS[step.word]) if step.word in _ANSWERS else step.word or gettext("Answered")
     if step.quarantined:
         return gettext("A callback that could not be read")
-    word = gettext(_WORDS[step.word]) if step.word in _WORDS else step.word or gettext("no status")
-    title = gettext("%(channel)s: %(word)s", channel=channel_name(step.channel), word=word)
+    title = channel_said(step.channel, step.word)
     if step.is_final:
         return gettext("%(title)s, final", title=title)
     return gettext("%(title)s, not final", title=title) if step.word == "failed" else title
+
+
+def channel_said(channel: str | None, word: str | None) -> str:
+    """ "WhatsApp: failed"."""
+    said = gettext(_WORDS[word]) if word in _WORDS else word or gettext("no status")
+    return gettext("%(channel)s: %(word)s", channel=channel_name(channel), word=said)
 
 
 def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
@@ -155,9 +170,9 @@ def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
     if step.kind == "tracking":
         notes.append(gettext("answer to our own question"))
     if step.quarantined:
-        notes.append(step.quarantined)
+        notes.append(note_words(step.quarantined))
     if step.repeats:
-        notes.append(gettext("came %(times)s times", times=step.repeats + 1))
+        notes.append(ngettext("came %(num)s time", "came %(num)s times", step.repeats + 1))
     if not step.changed:
         notes.append(gettext("changed nothing"))
     return tuple(notes)
@@ -165,7 +180,7 @@ def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
 
 def support_text(detail: MessageDetail, zone: ZoneInfo) -> str:
     """What OTPIQ's support needs to find this message, ready to paste. In English: it is for them."""
-    at = detail.row.created_at
+    at, local = detail.row.created_at, detail.row.created_at.astimezone(zone)
     ids = ", ".join(detail.sms_ids) or "no smsId"
     hops = ", ".join(
         f"{_english(hop.channel)} {hop.outcome} after {hop.end_s - hop.start_s:.1f} s" for hop in detail.row.hops
@@ -174,48 +189,32 @@ def support_text(detail: MessageDetail, zone: ZoneInfo) -> str:
     where = _english(detail.row.carrier)
     reason = f'\nReason given: "{detail.row.reason}"' if detail.row.reason else ""
     utc = zone_label(at, zone).split("(")[-1].rstrip(")")
-    return f"{ids}, {day(at, zone)} {clock(at, zone)} ({utc}), {where}: {fate}.{reason}"
+    return f"{ids}, {local.day} {local:%b %Y %H:%M:%S} ({utc}), {where}: {fate}.{reason}"
 
 
 def _english(word: str) -> str:
     return {"whatsapp": "WhatsApp", "sms": "SMS"}.get(word, word.capitalize())
 
 
-def finding(overview: Overview, zone: ZoneInfo) -> str:
-    """The bar chart's title: what it shows, said in words."""
-    if overview.worst is not None:
-        return _jump(overview, overview.worst, zone)
-    if overview.messages == 0:
-        return gettext("No messages in this range")
-    if overview.delivered_percent is None:
-        return gettext("Nothing is settled yet")
-    return gettext("No jump in failures: %(percent)s%% delivered", percent=percent(overview.delivered_percent))
+def change(
+    now: float | None, before: float | None, span: str, until: str = "", *, points: bool = False, seconds: bool = False
+) -> Change | None:
+    """`now` against `before`: in percent of it, in points, or in seconds; None where nothing compares.
 
-
-def _jump(overview: Overview, worst: Bucket, zone: ZoneInfo) -> str:
-    at = worst.start.astimezone(zone)
-    known = {
-        "carrier": carrier_name(overview.worst_carrier) if overview.worst_carrier else "",
-        "time": f"{at:%H:%M}",
-        "day": format_local(at, "d MMM"),
-    }
-    if overview.range == "today":
-        if overview.worst_carrier:
-            return gettext("Failures jumped at %(time)s, mostly on %(carrier)s", **known)
-        return gettext("Failures jumped at %(time)s", **known)
-    if overview.worst_carrier:
-        return gettext("Failures jumped on %(day)s, mostly on %(carrier)s", **known)
-    return gettext("Failures jumped on %(day)s", **known)
-
-
-def change(now: float | None, before: float | None, span: str, *, points: bool = False) -> Change | None:
-    """`now` against `before`: in percent of it, or in points; None where nothing compares."""
-    if now is None or before is None or (not points and before == 0):
+    `until` is said where both end earlier in the day than the figure beside which this stands.
+    """
+    if now is None or before is None or (not (points or seconds) and before == 0):
         return None
-    moved = now - before if points else (now - before) / before * 100
+    moved = now - before if points or seconds else (now - before) / before * 100
     against = gettext(_RANGES_BEFORE.get(span, N_("vs. the range before")))
+    if until:
+        against = gettext("%(against)s, both until %(time)s", against=against, time=until)
     if abs(moved) < 0.05:
         return Change(text=gettext("no change"), tone="few", against=against)
     amount = f"{'+' if moved > 0 else '−'}{abs(moved):,.1f}"
+    if seconds:
+        is_much = abs(moved) > _MUCH * before
+        tone = "few" if not is_much else "bad" if moved > 0 else "ok"
+        return Change(text=gettext("%(n)s s", n=isolated(amount)), tone=tone, against=against)
     tone = ("ok" if moved > 0 else "bad") if points else "few"
     return Change(text=amount if points else f"{amount}%", tone=tone, against=against)

@@ -16,16 +16,8 @@ class Label:
     icon: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reason:
-    """Why something failed: what it means, what to do, and the provider's own words where they say it otherwise."""
-
-    meaning: str
-    advice: str | None
-    words: str | None
-
-
 STATUSES: Mapping[str, tuple[str, str, str]] = {
+    # Translators: From here on: the statuses, said of a message.
     "read": (N_("Read"), "ok", "checks"),
     "delivered": (N_("Delivered"), "ok", "check"),
     "failed": (N_("Failed"), "bad", "x"),
@@ -54,18 +46,21 @@ _STEPS: Mapping[str, tuple[str, str]] = {
 }
 CHANNELS: Mapping[str, str] = {"whatsapp": "WhatsApp", "telegram": "Telegram", "sms": N_("SMS")}
 CARRIERS: Mapping[str, str] = {
+    # Translators: From here on: the carriers.
     "zain": N_("Zain"),
     "asiacell": N_("Asiacell"),
     "korek": N_("Korek"),
     "other": N_("Other"),
 }
 TYPES: Mapping[str, str] = {
+    # Translators: From here on: the types of messages.
     "verification": N_("Code"),
     "custom": N_("Own text"),
     "whatsapp-template": N_("Template"),
     "unknown": N_("Sent elsewhere"),  # a source's message: only its callbacks are known
 }
 PROVIDERS: Mapping[str, str] = {
+    # Translators: From here on: the routes.
     "auto": N_("Let OTPIQ choose"),
     "whatsapp-sms": N_("WhatsApp first, then SMS"),
     "telegram-sms": N_("Telegram first, then SMS"),
@@ -75,6 +70,7 @@ PROVIDERS: Mapping[str, str] = {
     "telegram": N_("Telegram only"),
 }
 _ENVIRONMENTS: Mapping[str, tuple[str, str, str]] = {
+    # Translators: From here on: the badge that says what OTPIQ's key is for, each with its meaning.
     "live": (N_("LIVE"), "ok", N_("Messages reach real phones and cost money")),
     "dev": (N_("DEV KEY"), "wait", N_("A development key of OTPIQ is in use")),
     "simulator": (N_("SIMULATOR"), "wait", N_("Nothing leaves this machine, nothing costs money")),
@@ -87,36 +83,6 @@ _ANOMALIES: Mapping[str, str] = {
         "A failure was reported after the delivery. The delivery stands: nobody un-reads a code."
     ),
 }
-
-# The provider's words, in lower case, each as a part to look for. First match wins.
-_REASONS: tuple[tuple[str, str, str], ...] = (
-    ("not on whatsapp", N_("This number has no WhatsApp"), N_("Use a route that goes on to SMS.")),
-    ("131026", N_("This number has no WhatsApp"), N_("Use a route that goes on to SMS.")),
-    ("not on telegram", N_("This number has no Telegram"), N_("Use a route that goes on to SMS.")),
-    (
-        "carrier rejected",
-        N_("The carrier refused the message"),
-        N_("If many fail on one carrier, send by WhatsApp for now and tell OTPIQ's support."),
-    ),
-    ("blocked", N_("The number blocks such messages"), N_("Ask the person to allow them, or use another channel.")),
-    ("blacklist", N_("The number blocks such messages"), N_("Ask the person to allow them, or use another channel.")),
-    ("absent", N_("The phone was off or out of reach"), N_("Try again later, or use another channel.")),
-    ("unreachable", N_("The phone was off or out of reach"), N_("Try again later, or use another channel.")),
-    ("switched off", N_("The phone was off or out of reach"), N_("Try again later, or use another channel.")),
-    ("invalid number", N_("There is no such number"), N_("Check the number with the person.")),
-    ("unknown subscriber", N_("There is no such number"), N_("Check the number with the person.")),
-    ("not exist", N_("There is no such number"), N_("Check the number with the person.")),
-    ("expired", N_("It could not be delivered in time"), N_("Send again: an old code is of no use.")),
-    ("timeout", N_("It could not be delivered in time"), N_("Send again: an old code is of no use.")),
-    ("timed out", N_("It could not be delivered in time"), N_("Send again: an old code is of no use.")),
-    ("insufficient credit", N_("The balance was too small"), N_("Top up at OTPIQ, then send again.")),
-    ("spending threshold", N_("The project's spending limit was reached"), N_("Raise the limit at OTPIQ.")),
-    ("trial mode", N_("The account is on trial"), N_("On trial it may only send to its owner's number.")),
-    ("senderid", N_("The sender is unknown or not approved"), N_("Choose another sender, or have it approved.")),
-    ("rate limit", N_("Too many messages in a short time"), N_("Wait a few minutes, then send again.")),
-    ("too many", N_("Too many messages in a short time"), N_("Wait a few minutes, then send again.")),
-    ("template", N_("WhatsApp did not take the template"), N_("Check its name and parameters at OTPIQ.")),
-)
 
 
 def status_label(status: str) -> Label:
@@ -160,14 +126,3 @@ def environment_name(environment: str) -> Label:
 
 def anomaly_sentence(anomaly: str) -> str:
     return gettext(_ANOMALIES[anomaly]) if anomaly in _ANOMALIES else anomaly
-
-
-def reason_words(reason: str | None) -> Reason | None:
-    """What the provider's `reason` means and what to do; words we do not know stand for themselves."""
-    if not reason:
-        return None
-    lowered = reason.lower()
-    for part, meaning, advice in _REASONS:
-        if part in lowered:
-            return Reason(meaning=gettext(meaning), advice=gettext(advice), words=reason)
-    return Reason(meaning=reason, advice=None, words=None)

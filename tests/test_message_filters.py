@@ -1,0 +1,195 @@
+"""What lists of messages are narrowed to: the right ones, all of them, and never more work than is promised."""
+
+import itertools
+import random
+from dataclasses import asdict
+from datetime import timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import insert
+
+from webhook_app import figures, sources
+from webhook_app.database import Database
+from webhook_app.figures import NO_CHANNEL, Filter, messages, understand
+from webhook_app.ids import new_id
+from webhook_app.models import Message
+from webhook_app.status import NOTHING, OUTCOMES, to_json
+
+from .rows import NOW, PHONE, add_message, all_rows
+from .test_figures import queries
+
+BAGHDAD = ZoneInfo("Asia/Baghdad")
+REASON = "Recipient is not on WhatsApp"
+
+
+@pytest.fixture
+def mixed(database: Database) -> list[Message]:
+    """A hundred messages that differ in everything that can be asked for, newest first."""
+    rng = random.Random(4)
+    shop = sources.add(database, "shop", NOW).id
+    rows = []
+    for number in range(100):
+        at = NOW - timedelta(minutes=number)
+        status = rng.choice(["delivered", "failed", "failed", "rejected", "sent"])
+        rows.append(
+            {
+                "id": new_id(at),
+                "created_at": at,
+                "asked_by": "key:checkout",
+                "is_sample": False,
+                "phone": rng.choice([PHONE, "9647501234567"]),
+                "carrier": rng.choice(["korek", "zain"]),
+                "channel": rng.choice(["sms", "whatsapp", None]),
+                "sms_type": rng.choice(["verification", "custom"]),
+                "source_id": rng.choice([None, shop]),
+                "sender_id": rng.choice([None, "MyShop"]),
+                "send_state": "rejected" if status == "rejected" else "accepted",
+                "status": status,
+                "closed": status != "sent",
+                "reason": rng.choice([REASON, "Absent", "x" * 300]) if status == "failed" else None,
+                "outcome": {"kind": rng.choice(["credit", "sender"])} if status == "rejected" else None,
+                "delivery": to_json(NOTHING),
+                "path": "" if status != "sent" else None,
+            }
+        )
+    with database.transaction() as session:
+        session.execute(insert(Message), rows)
+    return all_rows(database, Message)[::-1]
+
+
+def fits(row: Message, filter_: Filter, like: str | None) -> bool:
+    """The slow, obvious reading of a filter."""
+    word = row.reason[:200] if row.reason else f"send:{row.outcome['kind']}" if row.outcome else None
+    given = {
+        "status": row.status,
+        "outcome": next(name for name, statuses in OUTCOMES.items() if row.status in statuses),
+        "carrier": row.carrier,
+        "channel": row.channel or NO_CHANNEL,
+        "sms_type": row.sms_type,
+        "source_id": row.source_id,
+        "sender_id": row.sender_id,
+        "reason": word,
+    }
+    asked = {name: value for name, value in asdict(filter_).items() if value is not None and name in given}
+    return all(given[name] == value for name, value in asked.items()) and like in (None, row.phone)
+
+
+def combinations(rows: list[Message]) -> list[Filter]:
+    source_id = next(row.source_id for row in rows if row.source_id)
+    choices = {
+        "status": "failed",
+        "outcome": "failed",
+        "carrier": "korek",
+        "channel": NO_CHANNEL,
+        "sms_type": "custom",
+        "source_id": source_id,
+        "sender_id": "MyShop",
+        "reason": REASON,
+        "like": rows[0].id,
+    }
+    pairs = itertools.chain.from_iterable(itertools.combinations(choices, many) for many in (1, 2, 3))
+    more = [Filter(reason="send:credit"), Filter(reason="x" * 200), Filter(channel="sms", outcome="waiting")]
+    return [Filter(**{name: choices[name] for name in names}) for names in pairs] + more
+
+
+def listed(database: Database, filter_: Filter, limit: int = 100) -> list[UUID]:
+    return [row.id for row in figures.page(database, filter_, BAGHDAD, NOW, limit=limit).rows]
+
+
+def test_every_combination_of_filters_finds_what_a_slow_look_finds(database: Database, mixed: list[Message]) -> None:
+    for filter_ in combinations(mixed):
+        like = mixed[0].phone if filter_.like else None
+        wanted = [row for row in mixed if fits(row, filter_, like)]
+        assert (filter_, listed(database, filter_)) == (filter_, [row.id for row in wanted])
+        tabs = {tab.status: tab.count for tab in figures.tabs(database, filter_, BAGHDAD)}
+        assert tabs[filter_.status] == len(wanted)
+
+
+def test_a_rare_combination_is_looked_for_part_by_part_both_ways(
+    database: Database, mixed: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "LOOKED_THROUGH", 6)
+    filter_ = Filter(carrier="korek", sms_type="custom", sender_id="MyShop")
+    there, pages = [figures.page(database, filter_, BAGHDAD, NOW, limit=5)], 1
+    while there[-1].older:
+        there.append(figures.page(database, filter_, BAGHDAD, NOW, before=there[-1].older, limit=5))
+    back = [figures.page(database, filter_, BAGHDAD, NOW, after=UUID(int=0), limit=5)]
+    while back[-1].newer:
+        back.append(figures.page(database, filter_, BAGHDAD, NOW, after=back[-1].newer, limit=5))
+    wanted = [row.id for row in mixed if fits(row, filter_, None)]
+    assert len(there) > pages
+    assert [row.id for page in there for row in page.rows] == wanted
+    assert [row.id for page in reversed(back) for row in page.rows] == wanted
+
+
+def test_a_page_says_how_far_it_looked(
+    database: Database, mixed: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "LOOKED_THROUGH", 6)
+    filter_ = Filter(sender_id="nobody's")
+    page = figures.page(database, filter_, BAGHDAD, NOW)
+    assert (page.rows, page.older, page.looked_to) == ((), mixed[5].id, mixed[5].created_at)
+    assert figures.page(database, Filter(), BAGHDAD, NOW).looked_to is None
+
+
+def test_a_count_that_did_not_look_at_all_of_them_says_so(
+    database: Database, mixed: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "LOOKED_THROUGH", 24)
+    cut, whole = Filter(carrier="korek", sender_id="MyShop"), Filter(carrier="korek")
+    assert figures.tabs(database, cut, BAGHDAD)[0].or_more
+    assert not [tab for tab in figures.tabs(database, whole, BAGHDAD) if tab.or_more]
+
+
+def test_what_excludes_itself_finds_nothing(database: Database, mixed: list[Message]) -> None:
+    filter_ = Filter(status="delivered", outcome="failed")
+    assert listed(database, filter_) == []
+    assert figures.tabs(database, Filter(status="delivered", reason=REASON), BAGHDAD)[2].count == 0
+
+
+def test_a_list_and_its_tabs_ask_a_fixed_number_of_questions(database: Database, mixed: list[Message]) -> None:
+    for filter_ in combinations(mixed):
+        with queries(database) as asked:
+            figures.page(database, filter_, BAGHDAD, NOW)
+            figures.tabs(database, filter_, BAGHDAD)
+        assert len([statement for statement in asked if statement.startswith("SELECT")]) <= 5
+
+
+def test_messages_to_the_number_of_one_that_has_none_are_none(database: Database) -> None:
+    nameless = add_message(database, phone=None, phone_end=None)
+    assert listed(database, Filter(like=nameless)) == []
+    assert listed(database, Filter(like=new_id(NOW))) == []
+
+
+# A search
+
+
+@pytest.mark.parametrize(
+    ("typed", "number", "number_end"),
+    [
+        ("٠٧٧٠ ١٢٣ ٤٥٦٧", PHONE, None),
+        ("+964 (770) 123-4567", PHONE, None),
+        ("٤٥٦٧", None, "4567"),
+        (" 4567 ", None, "4567"),
+        ("45 67", None, "4567"),
+        ("\u200f5665\u200f", None, "5665"),
+        ("\u2068٤٠٠٠\u2069", None, "4000"),
+        ("45x7", None, None),
+        ("order-7", None, None),
+    ],
+)
+def test_what_was_typed_is_understood(typed: str, number: str | None, number_end: str | None) -> None:
+    search = understand(typed)
+    assert (search.number, search.number_end, search.words) == (number, number_end, typed.strip())
+
+
+def test_a_search_pages_both_ways_and_counts_each_message_once(database: Database) -> None:
+    start = NOW - timedelta(hours=1)
+    made = [add_message(database, start + timedelta(seconds=n), reference=PHONE) for n in range(12)]
+    last = figures.search(database, PHONE, NOW, after=UUID(int=0), limit=5)
+    assert [row.id for row in last.rows] == made[:5][::-1]
+    middle = figures.search(database, PHONE, NOW, after=last.newer, limit=5)
+    assert [row.id for row in middle.rows] == made[5:10][::-1]
+    assert figures.search_count(database, PHONE) == 12

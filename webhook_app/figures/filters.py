@@ -1,0 +1,157 @@
+"""What a list of messages is narrowed to, and the lanes by which the store finds that without reading all it has."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import aliased
+
+from ..counting import REASON_LENGTH, SEND_REASON
+from ..ids import first_id
+from ..models import Message
+from ..otpiq.document import is_clean_text
+from ..phone import BadPhone, bare, normalise
+from ..status import CLOSED_SENDS, OUTCOMES, Status
+
+Conditions = tuple[ColumnElement[bool], ...]
+NO_CHANNEL = "none"  # the channel of those that none is known of yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Some of the messages asked for: what an index finds in order of id, and what is then looked at in each row."""
+
+    status: Status | None = None  # None: of any
+    found_by: Conditions = ()
+    looked_at: Conditions = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What a list is narrowed to; days are whole days in the reader's zone, both ends included."""
+
+    status: str | None = None
+    outcome: str | None = None  # delivered, failed or waiting: several statuses at once
+    carrier: str | None = None
+    channel: str | None = None
+    sms_type: str | None = None
+    source_id: UUID | None = None
+    sender_id: str | None = None
+    reason: str | None = None  # as failures are counted by it: counting.REASON_LENGTH, counting.SEND_REASON
+    tried: int | None = None  # closed, and tried on so many channels or more
+    like: UUID | None = None  # to the same number as this message
+    since: date | datetime | None = None
+    until: date | datetime | None = None
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Those that pass: none where what is asked for excludes itself."""
+        named: Sequence[Status] = OUTCOMES[self.outcome] if self.outcome else tuple(Status)
+        if self.reason is not None:
+            of_reason = CLOSED_SENDS if self.reason.startswith(SEND_REASON) else (Status.FAILED,)
+            named = [name for name in named if name in of_reason]
+        return tuple(name for name in named if self.status in (None, name))
+
+    def lanes(self, zone: ZoneInfo, *, by_status: bool = False) -> tuple[Lane, ...]:
+        """By number or by source there is one lane; else one for each status, as the indexes are made.
+
+        All messages at once are one lane too, the primary key's, unless they are wanted `by_status`.
+        """
+        in_range, looked_at = self._in_range(zone), self._looked_at()
+        narrow = [*self._of_number(), *self._of_source(), *self._of_kind()]
+        if self.like or self.source_id:
+            of_status = () if len(self.statuses) == len(Status) else (Message.status.in_(self.statuses),)
+            return (Lane(found_by=(*in_range, narrow[0]), looked_at=(*of_status, *narrow[1:], *looked_at)),)
+        if len(self.statuses) == len(Status) and not narrow and not by_status:
+            return (Lane(found_by=in_range, looked_at=looked_at),)
+        found_by, looked_at = (*in_range, *narrow[:1]), (*narrow[1:], *looked_at)
+        return tuple(
+            Lane(status=name, found_by=(*found_by, Message.status == name), looked_at=looked_at)
+            for name in self.statuses
+        )
+
+    def _of_number(self) -> Conditions:
+        if self.like is None:
+            return ()
+        other = aliased(Message)
+        return (Message.phone == select(other.phone).where(other.id == self.like).scalar_subquery(),)
+
+    def _of_source(self) -> Conditions:
+        return (Message.source_id == self.source_id,) if self.source_id else ()
+
+    def _of_kind(self) -> Conditions:
+        """Each has an index with the status; of several the first is looked up by, the rest looked at."""
+        channel = None if self.channel == NO_CHANNEL else self.channel
+        given = (
+            (self.carrier, Message.carrier == self.carrier),
+            (self.channel, Message.channel == channel),
+            (self.sms_type, Message.sms_type == self.sms_type),
+        )
+        return tuple(condition for value, condition in given if value is not None)
+
+    def _looked_at(self) -> Conditions:
+        """What no index finds."""
+        found: list[ColumnElement[bool]] = []
+        if self.sender_id is not None:
+            found.append(Message.sender_id == self.sender_id)
+        if self.reason is not None and self.reason.startswith(SEND_REASON):
+            found.append(Message.outcome["kind"].as_string() == self.reason.removeprefix(SEND_REASON))
+        elif self.reason is not None:
+            found.append(func.substr(Message.reason, 1, REASON_LENGTH) == self.reason)
+        if self.tried is not None:
+            found.append(Message.path.like(" ".join(["_%"] * self.tried)))
+        return tuple(found)
+
+    def _in_range(self, zone: ZoneInfo) -> Conditions:
+        """Ids are in order of time, so a range of time is a range of ids."""
+        found: list[ColumnElement[bool]] = []
+        if self.since is not None:
+            found.append(Message.id >= first_id(_moment(self.since, zone)))
+        if self.until is not None:
+            end = self.until if isinstance(self.until, datetime) else self.until + timedelta(days=1)
+            found.append(Message.id < first_id(_moment(end, zone)))
+        return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What someone typed to find messages by, as it was understood; everything it may be is looked for."""
+
+    words: str  # an smsId or a reference, whole
+    number: str | None = None
+    number_end: str | None = None  # its last four digits
+    message_id: UUID | None = None
+
+    def lanes(self) -> tuple[Lane, ...]:
+        if not is_clean_text(self.words):
+            return ()  # no store could hold it
+        conditions = [Message.sms_id == self.words, Message.reference == self.words]
+        if self.number is not None:
+            conditions.append(Message.phone == self.number)
+        if self.number_end is not None:
+            conditions.append(Message.phone_end == self.number_end)
+        if self.message_id is not None:
+            conditions.append(Message.id == self.message_id)
+        return tuple(Lane(found_by=(condition,)) for condition in conditions)
+
+
+def understand(typed: str) -> Search:
+    """A number in any shape, or its last four digits; an id of ours; or words that stand for themselves."""
+    words = typed.strip()
+    number, number_end, message_id = None, None, None
+    try:
+        number = normalise(words)
+    except BadPhone:
+        digits = bare(words)
+        number_end = digits if len(digits) == 4 and digits.isdecimal() else None
+    with suppress(ValueError):
+        message_id = UUID(words)
+    return Search(words=words, number=number, number_end=number_end, message_id=message_id)
+
+
+def _moment(day: date | datetime, zone: ZoneInfo) -> datetime:
+    return day if isinstance(day, datetime) else datetime.combine(day, time(), tzinfo=zone)

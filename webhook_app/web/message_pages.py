@@ -1,0 +1,134 @@
+"""The pages of messages: the list and what it is narrowed to, a search, and one message. Their routes are `pages`'."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from flask import abort, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from .. import figures, reveals, sending, sources, tracking
+from ..figures import Filter
+from ..figures.rows import StatusCount
+from ..otpiq import OtpiqError
+from ..phone import mask
+from .asking import id_of, live, page
+from .context import now, wasl
+from .filtering import as_asked, asked_filter
+from .pages import blueprint as blueprint
+
+_LONGEST_QUERY = 200
+
+
+@blueprint.get("/messages")
+def messages() -> ResponseReturnValue:
+    """400 names the argument that makes no sense."""
+    filter_ = asked_filter()
+    database, zone = wasl().database, wasl().settings.time_zone
+    tabs = figures.tabs(database, filter_, zone)
+    senders, _check = wasl().prices.last_known()
+    return live(
+        "messages",
+        page=figures.page(database, filter_, zone, now(), before=id_of("before"), after=id_of("after")),
+        tabs=tabs,
+        matching=_of_status(tabs, filter_),
+        filter=as_asked(),
+        senders=[sender.sender_id for sender in senders or ()],
+        **chip_words(filter_),
+    )
+
+
+@blueprint.post("/messages/search")
+def search() -> ResponseReturnValue:
+    """By POST, so that a phone number never stands in an address, a history or a proxy's log. 303 where nothing was
+    asked for."""
+    query = asked_search()
+    if not query:
+        return redirect(url_for("pages.messages"), 303)
+    search_ = figures.understand(query)
+    found = figures.search(wasl().database, query, now(), before=id_of("before"), after=id_of("after"))
+    # From here on a number is known by a message that was sent to it.
+    by_number = (row.id for row in found.rows if search_.number and row.phone_masked == mask(search_.number))
+    return page(
+        "messages_found.html",
+        page=found,
+        search=search_,
+        query=query,
+        like=next(by_number, None),
+        matching=how_many(Filter(), query),
+        filter={},
+    )
+
+
+def how_many(filter_: Filter, query: str) -> StatusCount:
+    """Of a search where there is one, else under a filter; capped."""
+    if query:
+        return StatusCount(status=None, count=figures.search_count(wasl().database, query))
+    return _of_status(figures.tabs(wasl().database, filter_, wasl().settings.time_zone), filter_)
+
+
+def chip_words(filter_: Filter) -> dict[str, Any]:
+    """What a filter's chips need besides its arguments: the sources' names, and the masked number it is like."""
+    repeatable = sending.find_repeatable(wasl().database, filter_.like) if filter_.like else None
+    return {"sources": sources.named(wasl().database), "number": mask(repeatable.phone if repeatable else None)}
+
+
+def asked_search() -> str:
+    """What was typed, or the number of the message it is searched by from then on; "" where nothing was asked for. 404
+    for a message that has none."""
+    like = _like_in_form()
+    if like is None:
+        return request.form.get("q", "").replace("\0", "").strip()[:_LONGEST_QUERY]
+    repeatable = sending.find_repeatable(wasl().database, like)
+    if repeatable is None:
+        abort(404, _("There is no message with this id, or it has no number."))
+    return repeatable.phone
+
+
+@blueprint.route("/messages/<uuid:message_id>", methods=["GET", "POST"])
+def message(message_id: UUID) -> ResponseReturnValue:
+    """POST with a reason shows the whole number in this one answer; 400 with the form when the reason will not do."""
+    number, errors = None, {}
+    why = request.form.get("why", "")
+    if request.method == "POST":
+        try:
+            number = reveals.reveal(wasl().database, message_id, current_user.name, why, now())
+        except reveals.NoReason as wrong:
+            errors = {"why": [_(str(wrong))]}
+        except LookupError:
+            abort(404, _("There is no message with this id, or it has no number."))
+    detail = figures.find_detail(wasl().database, message_id, now())
+    if detail is None:
+        abort(404, _("There is no message with this id."))
+    answer = live("message", detail=detail, number=number, errors=errors, why=why)
+    if errors:
+        answer.status_code = 400
+    return answer
+
+
+@blueprint.post("/messages/<uuid:message_id>/check")
+def check(message_id: UUID) -> ResponseReturnValue:
+    """Ask OTPIQ about this message now; 303 back to it."""
+    try:
+        changed = tracking.check(wasl().database, wasl().otpiq, message_id, now)
+        flash(_("OTPIQ told something new.") if changed else _("OTPIQ knows nothing new."), "success")
+    except LookupError:
+        abort(404, _("There is no message with this id."))
+    except tracking.NothingToAskBy:
+        flash(_("OTPIQ gave no smsId for this message, so it cannot be asked about it."), "error")
+    except OtpiqError:
+        flash(_("OTPIQ gave no answer that helps; what it said stands in the timeline."), "error")
+    return redirect(url_for("pages.message", message_id=message_id), 303)
+
+
+def _of_status(tabs: Iterable[StatusCount], filter_: Filter) -> StatusCount:
+    return next(tab for tab in tabs if tab.status == filter_.status)
+
+
+def _like_in_form() -> UUID | None:
+    try:
+        return UUID(request.form["like"]) if request.form.get("like") else None
+    except ValueError:
+        abort(400, _("%(name)s: must be an id such as 01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41", name="like"))
