@@ -27,7 +27,7 @@ RULES = (
 
 
 def main() -> None:
-    sys.exit("\n".join(flaw for path in sorted(paths()) for flaw in flaws(path, path.read_text())))
+    sys.exit("\n".join(flaw for path in sorted(paths()) for flaw in flaws(path, path.read_text())) or None)
 
 
 def paths() -> set[Path]:
