@@ -183,6 +183,7 @@ def test_send_again_keeps_the_number_on_the_server_and_links_the_two(sending: Br
     assert link is not None
     page = sending.soup(str(link["href"]))
     assert "+964 770 ••• 4321" in words(page)
+    assert "This is a second message: it is charged too" in words(page)
     assert not [spelling for spelling in SPELLINGS if spelling in str(page)]
 
     answer = sending.submit(form_to(page, "/send"), verificationCode="222222")
