@@ -115,8 +115,8 @@ def test_what_otpiq_says_of_a_field_stands_at_it(sending: Browser) -> None:
     answer = send(sending, f"9647707654{suffix_of(Misbehaviour.BAD_FIELDS)}")
     soup = BeautifulSoup(answer.data, "html.parser")
     assert [error.get_text(strip=True) for error in soup.select("#phoneNumber-error, #smsType-error")] == [
-        "Not available for this number.",
-        "The number cannot be reached.",
+        "OTPIQ's words: “Not available for this number.”",
+        "OTPIQ's words: “The number cannot be reached.”",
     ]
     assert "See what it says of each field." in words(answer)
 

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from selectors import EVENT_READ
+from types import FrameType
 
 from gunicorn.http import Request, RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -116,6 +117,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for listener in self.sockets:
             listener.close()
         return False
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Ctrl-C ends it as any stop does: gunicorn would leave from wherever the signal happens to meet it."""
+        self.handle_exit(sig, frame)
 
     def accept(self, listener: socket.socket) -> None:
         """With no file handle left, who comes now waits; gunicorn would let the whole worker die of it."""

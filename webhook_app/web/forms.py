@@ -96,7 +96,8 @@ def words(errors: dict[str, list[Problem]]) -> dict[str, list[str]]:
 def at_fields(form: dict[str, str], errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Those of the provider's `errors` that name a field which is there to be seen."""
     shown = ("smsType", "phoneNumber", "reference", *_FIELDS.get(form["smsType"], ()))
-    return {field: list(texts) for field, texts in errors.items() if field in shown}
+    said = {field: " ".join(texts) for field, texts in errors.items() if field in shown}
+    return {field: [_("OTPIQ's words: “%(words)s”", words=words)] for field, words in said.items()}
 
 
 def refusal(form: dict[str, str], outcome: Outcome) -> Refusal:
