@@ -11,6 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Table, bindparam, case, select, tuple_, update
+from sqlalchemy.sql import Update
 from sqlalchemy.orm import Session
 
 from . import counting, status
@@ -42,11 +43,16 @@ _HOLD_BY_SMS_ID = _HOLD.where(tuple_(*_SOURCE_AND_SMS_ID).in_(bindparam("keys", 
 _HOLD_NEXT_TO_DERIVE = (
     _HOLD.where(TO_BE_DERIVED).order_by(_TABLE.c.id).limit(bindparam("n")).with_for_update(skip_locked=True)
 )
-_SAVE = (
-    update(_TABLE)
-    .where(_TABLE.c.id == bindparam("held_id"))
-    .values({name: bindparam(f"new_{name}") for name in _WRITTEN})
-)
+
+
+def _saving(*names: str) -> Update:
+    values = {name: bindparam(f"new_{name}") for name in names}
+    return update(_TABLE).where(_TABLE.c.id == bindparam("held_id")).values(values)
+
+
+_SAVE = _saving(*_WRITTEN)
+# Nearly always: to write an smsId that is the same again would cost both of its indexes a write.
+_SAVE_BUT_SMS_ID = _saving(*(name for name in _WRITTEN if name != "sms_id"))
 
 
 def lock(session: Session, message_id: UUID) -> Message | None:
@@ -131,16 +137,19 @@ def _held(found: Iterable[Row[Any]]) -> list[Held]:
 
 def save(connection: Connection, held: Iterable[Held]) -> None:
     """Write what the held messages were told, and count it."""
-    rows, changes = [], []
+    rows: dict[Update, list[dict[str, Any]]] = {_SAVE: [], _SAVE_BUT_SMS_ID: []}
+    changes = []
     for one in held:
         if one.is_told or one.is_new:
             after = columns_after(one.row, one.delivery, is_news=one.has_news)
-            rows.append({f"new_{name}": after[name] for name in _WRITTEN} | {"held_id": one.row["id"]})
+            statement = _SAVE_BUT_SMS_ID if after["sms_id"] == one.row["sms_id"] else _SAVE
+            rows[statement].append({f"new_{name}": value for name, value in after.items()} | {"held_id": one.row["id"]})
             changes.append((None if one.is_new else one.row, {**one.row, **after}))
-    if rows:
-        # An executemany: the driver sends all of them in one go.
-        connection.execute(_SAVE, rows)
-        counting.append(connection, changes)
+    for statement, told in rows.items():
+        if told:
+            # An executemany: the driver sends all of them in one go.
+            connection.execute(statement, told)
+    counting.append(connection, changes)
 
 
 def columns_of(message: Message) -> dict[str, Any]:
