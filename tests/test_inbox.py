@@ -90,7 +90,7 @@ def put_at_once(inbox: Inbox, arrivals: Sequence[Arrival]) -> list[str]:
 
     def put(one: Arrival) -> str:
         start.wait()
-        return inbox.put(one)
+        return inbox.put(one).result(20)
 
     with ThreadPoolExecutor(len(arrivals)) as pool:
         return list(pool.map(put, arrivals))
@@ -132,7 +132,7 @@ def test_each_of_many_at_once_hears_its_own_verdict(database: Database, inbox: I
             (stray(), "orphan"),
         ]
         came_before = arrival(message, callback("sent", n=place))
-        inbox.put(came_before)
+        inbox.put(came_before).result(20)
         told.append((replace(came_before, id=new_id(NOW)), "repeat"))
     assert put_at_once(inbox, [each for each, _verdict in told]) == [verdict for _each, verdict in told]
     assert len(all_rows(database, Callback)) == 64
@@ -147,7 +147,7 @@ def test_of_the_same_body_from_many_at_once_one_is_new(database: Database, inbox
 
 
 def test_many_at_once_share_a_few_transactions(database: Database, inbox: Inbox) -> None:
-    inbox.put(stray())
+    inbox.put(stray()).result(20)
     with commits(database) as seen:
         put_at_once(inbox, [stray() for _ in range(64)])
     assert 1 <= len(seen) <= 32
@@ -155,24 +155,21 @@ def test_many_at_once_share_a_few_transactions(database: Database, inbox: Inbox)
 
 
 def test_what_waited_for_the_transaction_before_it_shares_the_next(database: Database, inbox: Inbox) -> None:
-    with ThreadPoolExecutor(33) as pool:
-        with locked(database):
-            waiting = [pool.submit(inbox.put, stray())]
-            wait_until(lambda: bool(threads("inbox")))
-            time.sleep(0.1)  # the first has gone to the store by itself
-            waiting += [pool.submit(inbox.put, stray()) for _ in range(32)]
-            time.sleep(0.2)
-        with commits(database) as seen:
-            assert {each.result(20) for each in waiting} == {"orphan"}
+    with locked(database):
+        waiting = [inbox.put(stray())]
+        time.sleep(0.1)  # the first has gone to the store by itself
+        waiting += [inbox.put(stray()) for _ in range(32)]
+    with commits(database) as seen:
+        assert {each.result(20) for each in waiting} == {"orphan"}
     assert len(seen) <= 3
 
 
 def test_one_alone_is_answered_without_delay(database: Database, inbox: Inbox) -> None:
-    inbox.put(stray())
+    inbox.put(stray()).result(20)
     took = []
     for _ in range(5):
         began = time.monotonic()
-        inbox.put(stray())
+        inbox.put(stray()).result(20)
         took.append(time.monotonic() - began)
     assert min(took) < 0.2
 
@@ -181,12 +178,11 @@ def test_one_alone_is_answered_without_delay(database: Database, inbox: Inbox) -
 
 
 def test_nobody_is_answered_before_the_commit(database: Database, inbox: Inbox) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        with locked(database):
-            waiting = [pool.submit(inbox.put, stray()) for _ in range(8)]
-            time.sleep(0.5)
-            assert not any(each.done() for each in waiting)
-        assert {each.result(20) for each in waiting} == {"orphan"}
+    with locked(database):
+        waiting = [inbox.put(stray()) for _ in range(8)]
+        time.sleep(0.5)
+        assert not any(each.done() for each in waiting)
+    assert {each.result(20) for each in waiting} == {"orphan"}
 
 
 def test_whoever_is_answered_can_be_read_from_another_connection(
@@ -195,7 +191,7 @@ def test_whoever_is_answered_can_be_read_from_another_connection(
     other = Database(store_url)
 
     def put_and_look(one: Arrival) -> bool:
-        inbox.put(one)
+        inbox.put(one).result(20)
         with other.reading() as session:
             return session.get(Callback, one.id) is not None
 
@@ -221,12 +217,10 @@ def unwritable() -> Arrival:
 
 def queued_together(database: Database, inbox: Inbox, arrivals: Sequence[Arrival]) -> list["Future[str]"]:
     """Put so that all but the first are in one batch, in this order."""
-    with ThreadPoolExecutor(len(arrivals)) as pool, locked(database):
-        waiting = []
-        for one in arrivals:
-            waiting.append(pool.submit(inbox.put, one))
-            time.sleep(0.05)
-    return waiting
+    with locked(database):
+        waiting = [inbox.put(arrivals[0])]
+        time.sleep(0.05)
+        return waiting + [inbox.put(one) for one in arrivals[1:]]
 
 
 def test_what_cannot_be_taken_in_is_set_aside_and_the_others_are_accepted(database: Database, inbox: Inbox) -> None:
@@ -248,23 +242,22 @@ def test_what_cannot_even_be_set_aside_costs_itself_alone(database: Database, in
 
 def test_the_writer_outlives_a_fault(inbox: Inbox) -> None:
     with pytest.raises(NotDurable):
-        inbox.put(unwritable())
-    assert inbox.put(stray()) == "orphan"
+        inbox.put(unwritable()).result(20)
+    assert inbox.put(stray()).result(20) == "orphan"
 
 
 # Room
 
 
-def test_one_more_than_may_be_under_way_is_refused_at_once_until_a_place_is_free(inbox: Inbox) -> None:
-    with contextlib.ExitStack() as rest:
-        rest.enter_context(inbox.room())
-        with contextlib.ExitStack() as one:
-            for _ in range(MOST_IN_FLIGHT - 1):
-                one.enter_context(inbox.room())
-            with pytest.raises(Overloaded), inbox.room():
-                pass
-        with inbox.room():
-            pass
+def test_one_more_than_may_be_under_way_is_refused_at_once_until_a_place_is_free(
+    database: Database, inbox: Inbox
+) -> None:
+    with locked(database):
+        waiting = [inbox.put(stray()) for _ in range(MOST_IN_FLIGHT)]
+        with pytest.raises(Overloaded):
+            inbox.put(stray())
+    assert {each.result(20) for each in waiting} == {"orphan"}
+    assert inbox.put(stray()).result(20) == "orphan"
 
 
 # The store is away
@@ -275,13 +268,13 @@ def test_what_comes_while_the_store_is_away_is_spooled_and_stored_once(
 ) -> None:
     message, inbox = add_message(database), opened(impatient)
     before, late, new = (arrival(message, callback(word)) for word in ("sent", "failed", "delivered"))
-    assert inbox.put(before) == "accepted"
+    assert inbox.put(before).result(20) == "accepted"
     again = [replace(before, id=new_id(NOW)), replace(new, id=new_id(NOW))]
     with locked(database):
         assert put_at_once(inbox, [late, new, *again, stray()]) == ["spooled"] * 5
-        assert inbox.put(stray()) == "spooled"
+        assert inbox.put(stray()).result(20) == "spooled"
     wait_until(lambda: spool.is_empty() and not threads("spool"))
-    assert (spool.waiting(), inbox.put(stray())) == (0, "orphan")
+    assert (spool.waiting(), inbox.put(stray()).result(20)) == (0, "orphan")
     stored = {row.body: row.repeats for row in all_rows(database, Callback) if row.message_id == message}
     assert stored == {before.raw: 1, late.raw: 0, new.raw: 1}
     assert (get_message(database, message).status, len(all_rows(database, Callback))) == ("delivered", 6)
@@ -295,9 +288,9 @@ def test_while_the_store_is_known_to_be_away_nobody_waits_for_it(
 ) -> None:
     inbox = opened(impatient)
     with locked(database):
-        inbox.put(stray())
+        inbox.put(stray()).result(20)
         began = time.monotonic()
-        inbox.put(stray())
+        inbox.put(stray()).result(20)
         assert time.monotonic() - began < PATIENCE_S / 2
     wait_until(lambda: spool.is_empty() and not threads("spool"))
 
@@ -314,20 +307,13 @@ def test_with_neither_store_nor_spool_it_is_not_taken(tmp_path: Path, nowhere: D
     inbox = opened(nowhere)
     for _ in range(2):
         with pytest.raises(NotDurable):
-            inbox.put(stray())
+            inbox.put(stray()).result(20)
 
 
 def test_a_fault_while_the_store_is_away_is_answered_too(nowhere: Database, opened: Opening) -> None:
-    inbox, told = opened(nowhere), list[object]()
-
-    def put() -> None:
-        try:
-            inbox.put(unwritable())
-        except NotDurable as neither:
-            told.append(neither)
-
-    threading.Thread(target=put, daemon=True).start()
-    wait_until(lambda: bool(told), within_s=6)
+    inbox = opened(nowhere)
+    waiting = inbox.put(unwritable())
+    assert isinstance(waiting.exception(6), NotDurable)
 
 
 # The store hangs
@@ -338,13 +324,12 @@ def test_who_waited_too_long_is_spooled_and_the_late_commit_makes_no_second(
 ) -> None:
     message = add_message(database)
     first, second = (arrival(message, callback(word)) for word in ("sent", "delivered"))
-    with ThreadPoolExecutor(1) as pool, locked(database):
+    with locked(database):
         began = time.monotonic()
-        waiting = pool.submit(inbox.put, first)
-        assert waiting.result(20) == "spooled"
+        assert inbox.put(first).result(20) == "spooled"
         assert 3 < time.monotonic() - began < 4.9
         began = time.monotonic()
-        assert inbox.put(second) == "spooled"
+        assert inbox.put(second).result(20) == "spooled"
         assert time.monotonic() - began < 1  # nobody queues behind what hangs
     wait_until(lambda: spool.is_empty() and not threads("spool"))
     stored = sorted((row.body, row.repeats) for row in all_rows(database, Callback))
@@ -358,12 +343,11 @@ def test_who_waited_too_long_is_spooled_and_the_late_commit_makes_no_second(
 
 
 def test_it_ends_when_it_has_stored_what_is_queued(database: Database, inbox: Inbox) -> None:
-    with ThreadPoolExecutor(5) as pool:
-        with locked(database):
-            waiting = [pool.submit(inbox.put, stray()) for _ in range(5)]
-            time.sleep(0.3)
-            inbox.close()
-        assert [each.result(20) for each in waiting] == ["orphan"] * 5
+    with locked(database):
+        waiting = [inbox.put(stray()) for _ in range(5)]
+        time.sleep(0.3)
+        inbox.close()
+    assert [each.result(20) for each in waiting] == ["orphan"] * 5
     wait_until(lambda: not threads("inbox"))
 
 
@@ -378,7 +362,7 @@ from webhook_app.spool import Spool
 from tests.rows import arrival, callback
 inbox = Inbox(Database({NOBODY_LISTENS!r}), Spool(Path(sys.argv[1])))
 for word in ("sent", "delivered"):
-    print(inbox.put(arrival(UUID(sys.argv[2]), callback(word))))
+    print(inbox.put(arrival(UUID(sys.argv[2]), callback(word))).result(20))
 """
 
 

@@ -1,19 +1,21 @@
 """The inbox: authentic callbacks wait here for the commit that makes them durable, many in one transaction.
 
-A request's thread puts its callback in and waits. One writer thread takes all that has come, lets `receiving` store it
-in one transaction, and only then tells those who wait what became of it. What the store cannot take goes to the spool,
-and from there into the store when it is back. When neither takes it, nobody is told that it was taken.
+Whoever puts a callback in is given a future. One writer thread takes all that has come, lets `receiving` store it in
+one transaction, and only then tells in each future what became of it. What the store cannot take goes to the spool, and
+from there into the store when it is back. When neither takes it, nobody is told that it was taken.
 
     put -> queue -> _write -> _gather -> _store: receiving.receive ... COMMIT -> the answer
                                       -> _spool: one append ... fsync         -> the answer, and _drain later
+                 -> _watch: has waited too long -> the same
 """
 
 import base64
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, SimpleQueue
@@ -27,12 +29,13 @@ from .otpiq import without_codes
 from .receiving import Arrival, SpoolPlace
 from .spool import Spool
 
-MOST_IN_FLIGHT = 64
+MOST_IN_FLIGHT = 512  # of at most 64 KiB each
 _MOST_AT_ONCE = 64
 # While others are under way, waiting a moment for the next saves it a transaction of its own. Measured with 64
 # connections on 2 cores: 2 ms made batches of 14, these make them of 20 and more, and a fifth more a second.
 _LINGER_S, _GAP_S = 0.008, 0.004
 _PATIENCE_S = 3.5  # whoever has to be told to come again hears it within 5 s
+_LOOK_EVERY_S = 0.25
 _TRY_AGAIN_S = 1.0
 _FOLD_EVERY = 2_000  # callbacks
 
@@ -49,15 +52,23 @@ class NotDurable(Exception):
 
 @dataclass(kw_only=True)
 class _Waiting:
-    """A callback, and the request that waits to hear what became of it."""
+    """A callback, and what whoever waits for it will hear."""
 
     arrival: Arrival
-    outcome: "SimpleQueue[str | NotDurable]" = field(default_factory=SimpleQueue)
+    outcome: "Future[str]" = field(default_factory=Future)
+    since_s: float = field(default_factory=time.monotonic)
     _unclaimed: threading.Lock = field(default_factory=threading.Lock)
 
     def claim(self) -> bool:
-        """Whoever is first, the writer or the request that waited too long, says what becomes of it."""
+        """Whoever is first, the writer or the watch over those who wait too long, says what becomes of it."""
         return self._unclaimed.acquire(blocking=False)
+
+    def tell(self, outcome: "str | NotDurable") -> None:
+        """By whoever has the claim."""
+        if isinstance(outcome, NotDurable):
+            self.outcome.set_exception(outcome)
+        else:
+            self.outcome.set_result(outcome)
 
 
 class Inbox:
@@ -65,8 +76,9 @@ class Inbox:
 
     def __init__(self, database: Database, spool: Spool) -> None:
         self._database = database
-        self._spool = spool
+        self._spool_file = spool
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._waiting: deque[_Waiting] = deque()  # those in the queue or being stored, longest first; and some answered
         self._lock = threading.Lock()
         self._in_flight = 0
         self._writer: threading.Thread | None = None
@@ -76,36 +88,21 @@ class Inbox:
         self._try_again_at_s = 0.0
         self._unfolded = 0
 
-    @contextmanager
-    def room(self) -> Iterator[None]:
-        """One of the places for callbacks under way. Raises Overloaded at once when none is free."""
-        with self._lock:
-            if self._in_flight >= MOST_IN_FLIGHT:
-                raise Overloaded
-            self._in_flight += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._in_flight -= 1
+    def put(self, arrival: Arrival) -> "Future[str]":
+        """The verdict once the callback is durable, `spooled` when the spool has it, or the exception NotDurable.
 
-    def put(self, arrival: Arrival) -> str:
-        """Return the verdict once the callback is durable; `spooled` when the spool has it. Raises NotDurable."""
-        if self._is_stuck():
-            return self._spool_one(arrival)
-        self._start()
+        Raises Overloaded at once when as many are under way as may be.
+        """
+        self._enter()
         waiting = _Waiting(arrival=arrival)
-        self._queue.put(waiting)
-        try:
-            outcome = waiting.outcome.get(timeout=_PATIENCE_S)
-        except Empty:
-            if waiting.claim():
-                # The store hangs. It may yet take this one: the arrival's id tells that it is the same.
-                return self._spool_one(arrival)
-            outcome = waiting.outcome.get()
-        if isinstance(outcome, NotDurable):
-            raise outcome
-        return outcome
+        waiting.outcome.add_done_callback(self._leave)
+        if self._is_stuck():
+            self._spool([waiting])
+        else:
+            self._start()
+            self._waiting.append(waiting)
+            self._queue.put(waiting)
+        return waiting.outcome
 
     def close(self) -> None:
         """End the writer when it has stored what is queued."""
@@ -113,8 +110,18 @@ class Inbox:
 
     def take_up(self) -> None:
         """Begin to take into the store what a process before us left in the spool."""
-        if not self._spool.is_empty():
+        if not self._spool_file.is_empty():
             self._start_draining()
+
+    def _enter(self) -> None:
+        with self._lock:
+            if self._in_flight >= MOST_IN_FLIGHT:
+                raise Overloaded
+            self._in_flight += 1
+
+    def _leave(self, _outcome: "Future[str]") -> None:
+        with self._lock:
+            self._in_flight -= 1
 
     def _start(self) -> None:
         if self._writer is None or not self._writer.is_alive():
@@ -122,6 +129,7 @@ class Inbox:
                 if self._writer is None or not self._writer.is_alive():
                     self._writer = threading.Thread(target=self._write, name="inbox", daemon=True)
                     self._writer.start()
+                    threading.Thread(target=self._watch, args=[self._writer], name="inbox watch", daemon=True).start()
 
     def _write(self) -> None:
         while batch := self._gather():
@@ -131,8 +139,8 @@ class Inbox:
             except Exception as fault:  # noqa: BLE001 - everybody waits for this thread: it lives on, and they hear of it
                 log.error("inbox.fault", error=type(fault).__name__, where=logs.where(fault))
                 for one in batch:
-                    one.claim()
-                _answer(batch, NotDurable())
+                    if one.claim():
+                        one.tell(NotDurable())
             finally:
                 self._storing_since_s = None
             self._fold_when_many(len(batch))
@@ -172,12 +180,7 @@ class Inbox:
                 return
             except StoreAway:
                 self._note_store(away=True)
-        batch = [one for one in batch if one.claim()]
-        try:
-            self._spool_all([one.arrival for one in batch])
-            _answer(batch, "spooled")
-        except NotDurable as neither:
-            _answer(batch, neither)
+        self._spool(batch)
 
     def _store(self, batch: Sequence[_Waiting]) -> None:
         """One transaction; if it fails, each by itself, so that one bad row costs only itself."""
@@ -193,23 +196,30 @@ class Inbox:
             self._set_aside(batch[0], fault)
             return
         for one, verdict in zip(batch, verdicts, strict=True):
-            one.claim()
-            one.outcome.put(verdict)
+            if one.claim():
+                one.tell(verdict)
 
     def _set_aside(self, one: _Waiting, fault: Exception) -> None:
-        outcome: str | NotDurable = "quarantined"
         try:
             _set_aside(self._database, one.arrival, fault)
         except StoreAway:
             raise
         except Exception as another:  # noqa: BLE001 - not even that: a store that is broken in some way of its own
             log.error("inbox.fault", error=type(another).__name__, where=logs.where(another))
-            try:
-                outcome = self._spool_one(one.arrival)
-            except Exception:  # noqa: BLE001
-                outcome = NotDurable()
-        one.claim()
-        one.outcome.put(outcome)
+            self._spool([one])
+            return
+        if one.claim():
+            one.tell("quarantined")
+
+    def _watch(self, writer: threading.Thread) -> None:
+        """The store hangs, and may yet take those who have waited too long: their ids tell that they are the same."""
+        while writer.is_alive():
+            time.sleep(_LOOK_EVERY_S)
+            too_long_since_s = time.monotonic() - _PATIENCE_S
+            overdue = []
+            while self._waiting and (self._waiting[0].outcome.done() or self._waiting[0].since_s < too_long_since_s):
+                overdue.append(self._waiting.popleft())
+            self._spool(overdue)
 
     def _may_try_the_store(self) -> bool:
         """While it is away, whoever drains the spool finds out when it is back."""
@@ -227,18 +237,25 @@ class Inbox:
         since_s = self._storing_since_s
         return since_s is not None and time.monotonic() - since_s > _PATIENCE_S
 
-    def _spool_one(self, arrival: Arrival) -> str:
-        self._spool_all([arrival])
-        return "spooled"
-
-    def _spool_all(self, arrivals: Sequence[Arrival]) -> None:
+    def _spool(self, batch: Iterable[_Waiting]) -> None:
+        """Those nobody has answered yet. All of them are told, whatever happens."""
+        unanswered = [one for one in batch if one.claim()]
+        if not unanswered:
+            return
+        outcome: str | NotDurable = "spooled"
         try:
-            self._spool.append([_to_record(arrival) for arrival in arrivals])
+            self._spool_file.append([_to_record(one.arrival) for one in unanswered])
         except OSError as error:
             log.error("spool.failed", error=error.strerror)
-            raise NotDurable from None
-        log.warning("callbacks.spooled", spooled=len(arrivals))
-        self._start_draining()
+            outcome = NotDurable()
+        except Exception as fault:  # noqa: BLE001
+            log.error("inbox.fault", error=type(fault).__name__, where=logs.where(fault))
+            outcome = NotDurable()
+        else:
+            log.warning("callbacks.spooled", spooled=len(unanswered))
+            self._start_draining()
+        for one in unanswered:
+            one.tell(outcome)
 
     def _start_draining(self) -> None:
         with self._lock:
@@ -250,11 +267,11 @@ class Inbox:
         while True:
             try:
                 with self._lock:
-                    if self._spool.is_empty():
+                    if self._spool_file.is_empty():
                         self._drainer = None
                         return
                 time.sleep(_TRY_AGAIN_S)
-                drain(self._database, self._spool)
+                drain(self._database, self._spool_file)
                 self._note_store(away=False)
             except StoreAway:
                 continue
@@ -308,11 +325,6 @@ def _take_back(database: Database, spool: Spool, record: bytes) -> None:
 def _set_aside(database: Database, arrival: Arrival, fault: Exception) -> None:
     log.error("callback.fault", error=type(fault).__name__, where=logs.where(fault))
     receiving.set_aside(database, arrival, f"taking it in failed: {type(fault).__name__}")
-
-
-def _answer(batch: Sequence[_Waiting], outcome: str | NotDurable) -> None:
-    for one in batch:
-        one.outcome.put(outcome)
 
 
 def _to_record(arrival: Arrival) -> bytes:

@@ -11,8 +11,8 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Table, bindparam, case, select, tuple_, update
-from sqlalchemy.sql import Update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import Update
 
 from . import counting, status
 from .models import TO_BE_DERIVED, Message
@@ -46,7 +46,7 @@ _HOLD_NEXT_TO_DERIVE = (
 
 
 def _saving(*names: str) -> Update:
-    values = {name: bindparam(f"new_{name}") for name in names}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     return update(_TABLE).where(_TABLE.c.id == bindparam("held_id")).values(values)
 
 

@@ -13,12 +13,11 @@ from gunicorn.glogging import Logger
 
 from .. import create_app, logs
 from ..database import StoreAway
-from ..inbox import MOST_IN_FLIGHT
 from ..settings import Settings
 from ..web.context import MAX_BODY_BYTES
 from .worker import Worker
 
-THREADS = MOST_IN_FLIGHT + 16  # however many callbacks wait for their commit, pages and sends find a thread
+THREADS = 80  # a send holds one until OTPIQ answers; a callback holds none while it waits for its commit
 _GRACE_S = 20
 
 

@@ -4,6 +4,9 @@ gunicorn lets a thread read what a client sends, without any limit of time: as m
 or as many idle connections, and nobody else is answered. And its main loop itself waits, up to two seconds, for each
 client that does not close its end. Here the main loop reads and never waits; a thread gets the bytes, parses them
 (gunicorn's own parser: all that is decided here is when to stop waiting), and answers.
+
+OTPIQ's callbacks wait for their commit, and no thread waits with them: one hands them to the door as they come, one
+sends the answers of a whole batch.
 """
 
 import contextlib
@@ -13,17 +16,21 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from selectors import EVENT_READ
 from types import FrameType
+from typing import Any
 
-from gunicorn.http import Request, RequestParser
+from gunicorn.http import Request, RequestParser, wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from ..web import callbacks
+from ..web.callbacks import Answer, Door
 from ..web.context import MAX_BODY_BYTES
+from .lane import Lane
 
 WITHIN_S = 10.0  # from a request's first byte to its last
 _LINGER_S = 2.0  # as gunicorn: what was answered last has to get through
@@ -35,6 +42,9 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FRAMING = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\nexpect[ \t]*:[ \t]*100-continue", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,9}")
+# Whatever looks any other way goes the usual one.
+_CALLBACK = re.compile(f"POST {callbacks.PATH}[0-9A-Za-z-]+ HTTP/1".encode())
+_SEND_S = 0.5  # an answer of some hundred bytes has room in any buffer that is read from at all
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
 
@@ -98,9 +108,17 @@ class Arriving:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
+    _has_left_one = False
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        pool: ThreadPoolExecutor = super().get_thread_pool()
+        self._callbacks, self._answers = Lane(pool, self._take), Lane(pool, self._send)
+        return pool
+
     def load_wsgi(self) -> None:
         """What is loaded now stays: the garbage collector need not look at it again and again."""
         super().load_wsgi()
+        self._has_door = isinstance(self.wsgi.wsgi_app, Door)
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 10, 10)
@@ -123,7 +141,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.handle_exit(sig, frame)
 
     def accept(self, listener: socket.socket) -> None:
-        """With no file handle left, who comes now waits; gunicorn would let the whole worker die of it."""
+        """Who comes now is left to another worker for one round while this one has requests under way: else whoever is
+        awake first takes all that come together. With no file handle left he waits; gunicorn would let the whole worker
+        die of it."""
+        is_busy = self.nr_conns > len(self.keepalived_conns) + len(self.pending_conns)
+        self._has_left_one = is_busy and not self._has_left_one
+        if self._has_left_one:
+            return
         try:
             super().accept(listener)
         except OSError as error:
@@ -143,7 +167,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
         elif arriving.is_whole() or arriving.is_over:
             conn.parser, conn.initialized = RequestParser(self.cfg, arriving.for_parser(), conn.client), True
-            super().enqueue_req(conn)
+            if self._has_door and arriving.is_complete() and _CALLBACK.match(arriving.data):
+                self._callbacks.put(conn)
+            else:
+                super().enqueue_req(conn)
         elif arriving.data:
             if arriving.asks_to_go_on():
                 with contextlib.suppress(OSError):
@@ -163,6 +190,41 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return bool(super().handle_request(req, conn))
         except TimeoutError:
             return False
+
+    def _take(self, conns: Sequence[TConn]) -> None:
+        """Hand callbacks to the door. Runs in a thread, and waits neither for a commit nor for a client."""
+        for conn in conns:
+            try:
+                conn.sock.settimeout(_SEND_S)
+                req = next(conn.parser)
+                resp, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
+                is_full = len(self.keepalived_conns) >= self.max_keepalived
+                if is_full or not self.alive or len(conn.arriving.data) > MAX_BODY_BYTES:
+                    resp.force_close()
+                answer = self.wsgi(environ | {"wsgi.multithread": True}, resp.start_response)
+            except Exception:  # noqa: BLE001 - no good HTTP: gunicorn says what is wrong with it
+                conn.parser = RequestParser(self.cfg, conn.arriving.for_parser(), conn.client)
+                super().enqueue_req(conn)
+            else:
+                answer.when_known(partial(self._answers.put, (conn, resp, answer)))
+
+    def _send(self, answered: Sequence[tuple[TConn, Any, Answer]]) -> None:
+        """Answer a batch. Runs in a thread."""
+        finished = []
+        for conn, resp, answer in answered:
+            done: Future[bool] = Future()
+            try:
+                for part in answer:
+                    resp.write(part)
+                done.set_result(not resp.should_close() and self._keepalive_after(conn, True))
+            except Exception as fault:  # noqa: BLE001 - nobody reads it any more
+                done.set_exception(fault)
+            finished.append((conn, done))
+        self.method_queue.defer(self._finish, finished)
+
+    def _finish(self, finished: Sequence[tuple[TConn, "Future[bool]"]]) -> None:
+        for conn, done in finished:
+            self.finish_request(conn, done)
 
     def finish_request(self, conn: TConn, done: "Future[bool]") -> None:
         """A thread has answered: keep the connection, or see it off without waiting for the other side."""

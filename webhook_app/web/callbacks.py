@@ -7,7 +7,8 @@ way to a view that needs none costs more than storing the callback does (`make b
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -24,7 +25,7 @@ from ..stamp import verify_signature
 from .context import MAX_BODY_BYTES, Wasl
 
 SECRET_HEADER = "X-OTPIQ-Webhook-Secret"  # noqa: S105 - a header's name
-_PATH = "/callbacks/otpiq/"
+PATH = "/callbacks/otpiq/"
 _SECRET, _SIGNATURE, _TIMESTAMP = (
     f"HTTP_X_OTPIQ_WEBHOOK_{name}" for name in ("SECRET", "SIGNATURE", "TIMESTAMP")
 )  # WSGI's names of headers
@@ -46,6 +47,29 @@ class _Refused(Exception):
         self.headers = headers
 
 
+_COME_LATER = {
+    kind: _Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"{words}: send it again", cause, _COME_AGAIN)
+    for kind, words, cause in (
+        (Overloaded, "Too many callbacks at once", Cause.OVERLOADED),
+        (NotDurable, "The store is away, so nothing was taken in", Cause.STORE_AWAY),
+    )
+}
+
+
+class Answer:
+    """What WSGI iterates over. Iterating waits for the commit; who would rather not asks to be told when it is time."""
+
+    def __init__(self, outcome: "Future[str]", start: Callable[["Future[str]"], bytes]) -> None:
+        self._outcome = outcome
+        self._start = start
+
+    def when_known(self, tell: Callable[[], None]) -> None:
+        self._outcome.add_done_callback(lambda _outcome: tell())
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._start(self._outcome)
+
+
 class Door:
     """WSGI: `POST /callbacks/otpiq/<id>` is answered here, all else by the app behind."""
 
@@ -55,19 +79,32 @@ class Door:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         before, _, target_id = environ["PATH_INFO"].rpartition("/")
-        if f"{before}/" != _PATH or not target_id:
+        if f"{before}/" != PATH or not target_id:
             return self._app(environ, start_response)
-        status, answer, headers = self._answer(environ, target_id)
-        body = json.dumps(answer, separators=(",", ":")).encode() + b"\n"
-        start_response(f"{status.value} {status.phrase}", [*_HEADERS, *headers, ("Content-Length", str(len(body)))])
-        return [body]
+        outcome: Future[str]
+        try:
+            outcome = self._receive(environ, target_id)
+        except Exception as fault:  # noqa: BLE001 - told like what the inbox could not do
+            outcome = Future()
+            outcome.set_exception(fault)
 
-    def _answer(self, environ: Environ, target_id: str) -> tuple[HTTPStatus, dict[str, str], Iterable[tuple[str, str]]]:
+        def start(outcome: "Future[str]") -> bytes:
+            status, answer, headers = self._answer(environ, target_id, outcome)
+            body = json.dumps(answer, separators=(",", ":")).encode() + b"\n"
+            start_response(f"{status.value} {status.phrase}", [*_HEADERS, *headers, ("Content-Length", str(len(body)))])
+            return body
+
+        return Answer(outcome, start)
+
+    def _answer(
+        self, environ: Environ, target_id: str, outcome: "Future[str]"
+    ) -> tuple[HTTPStatus, dict[str, str], Iterable[tuple[str, str]]]:
         """OTPIQ (and whoever has the id's secret) may call. 200 once durable, whatever it says; 400 the body broke off;
         401 not authentic; 405 no POST; 413 over 64 KiB; 503 to be sent again."""
         try:
-            return HTTPStatus.OK, {"status": "ok", "verdict": self._receive(environ, target_id)}, ()
-        except _Refused as refused:
+            return HTTPStatus.OK, {"status": "ok", "verdict": outcome.result()}, ()
+        except (_Refused, Overloaded, NotDurable) as why:
+            refused = why if isinstance(why, _Refused) else _COME_LATER[type(why)]
             if refused.cause is not None:
                 self._house.refusals.count(refused.cause, lambda: _sample(environ, target_id))
             words = {"error": refused.words} if refused.status is HTTPStatus.BAD_REQUEST else {}
@@ -76,25 +113,17 @@ class Door:
             log.error("fault", path="callbacks", error=type(fault).__name__, where=logs.where(fault))
             return HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "Something broke on our side"}, [_COME_AGAIN]
 
-    def _receive(self, environ: Environ, target_id: str) -> str:
+    def _receive(self, environ: Environ, target_id: str) -> "Future[str]":
         if environ["REQUEST_METHOD"] != "POST":
             raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Only POST is taken here", None, ("Allow", "POST"))
         secret = environ.get(_SECRET, "").encode("latin-1", errors="replace")
         key = self._house.stamper.check(target_id, secret)
         if key is None:
             raise _Refused(HTTPStatus.UNAUTHORIZED, "not authentic", _why_not_authentic(target_id, secret))
-        try:
-            with self._house.inbox.room():
-                raw = _body(environ)
-                if not _signature_fits(environ, secret, raw):
-                    raise _Refused(HTTPStatus.UNAUTHORIZED, "not authentic", Cause.BAD_SIGNATURE)
-                return self._house.inbox.put(_arrival(environ, UUID(target_id), key, raw))
-        except Overloaded:
-            words = "Too many callbacks at once: send it again"
-            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, words, Cause.OVERLOADED, _COME_AGAIN) from None
-        except NotDurable:
-            words = "The store is away, so nothing was taken in: send it again"
-            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, words, Cause.STORE_AWAY, _COME_AGAIN) from None
+        raw = _body(environ)
+        if not _signature_fits(environ, secret, raw):
+            raise _Refused(HTTPStatus.UNAUTHORIZED, "not authentic", Cause.BAD_SIGNATURE)
+        return self._house.inbox.put(_arrival(environ, UUID(target_id), key, raw))
 
 
 def _why_not_authentic(target_id: str, secret: bytes) -> Cause:
@@ -158,4 +187,4 @@ def _sample(environ: Environ, target_id: str) -> dict[str, str]:
     for name in (_SECRET, _SIGNATURE):
         if environ.get(name):
             kept[name.removeprefix("HTTP_").replace("_", "-").title()] = f"{len(environ[name])} characters"
-    return {"Address": f"{_PATH}{target_id[:_MAX_KEPT]}", **kept}
+    return {"Address": f"{PATH}{target_id[:_MAX_KEPT]}", **kept}
