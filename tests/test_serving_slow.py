@@ -8,10 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
+from webhook_app.database import Database
 from webhook_app.ids import new_id
+from webhook_app.models import Callback
+from webhook_app.serving import THREADS
 from webhook_app.stamp import Stamper
 
 from .conftest import SECRET_KEY
@@ -61,6 +66,30 @@ def read_answers(connection: socket.socket, count: int) -> list[int]:
         assert more, received
         received += more
     return answers(received)
+
+
+# Many at once
+
+
+def test_callbacks_that_wait_for_their_commit_keep_no_thread_from_a_page(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "1") as (_server, port), contextlib.ExitStack() as opened:
+        database = Database(f"sqlite:///{tmp_path / 'wasl.db'}")
+        waiting = [opened.enter_context(connect(port)) for _ in range(2 * THREADS)]
+        with database.writing():
+            for connection in waiting:
+                connection.sendall(head(LENGTH, CLOSE) + BODY)
+            time.sleep(0.5)
+            began_s = time.monotonic()
+            assert answers(talk(port, f"GET /healthz HTTP/1.1\r\nHost: wasl\r\n{CLOSE}\r\n\r\n".encode())) == [200]
+            assert time.monotonic() - began_s < 1
+            waiting[0].settimeout(0.01)
+            with pytest.raises(TimeoutError):
+                waiting[0].recv(1)
+            waiting[0].settimeout(15)
+        assert [read_answers(connection, 1) for connection in waiting] == [[200]] * len(waiting)
+        with database.reading() as session:
+            assert session.scalar(select(func.count()).select_from(Callback)) == len(waiting)
+        database.engine.dispose()
 
 
 # Slow ones
