@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -88,6 +88,14 @@ def fold_of_stored(database: Database, message_id: UUID) -> Delivery:
     return status.fold(facts)
 
 
+def hour_of(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+def slot_of(at: datetime) -> datetime:
+    return at.replace(minute=at.minute // 5 * 5, second=0, microsecond=0)
+
+
 def counted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
     """Tally and deltas summed, without the keys where nothing is left."""
     sums: dict[tuple[Any, ...], Counter[str]] = {}
@@ -98,11 +106,13 @@ def counted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
     return {key: amounts for key, amounts in found.items() if any(amounts)}
 
 
-def recounted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    """What `counted` must be, from the messages themselves."""
+def recounted(
+    database: Database, began: Callable[[datetime], datetime] = hour_of
+) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """What `counted` must be, from the messages themselves; or the same by another stretch of time."""
     sums: dict[tuple[Any, ...], tuple[int, ...]] = {}
     for row in all_rows(database, Message):
-        hour = row.created_at.replace(minute=0, second=0, microsecond=0)
+        hour = began(row.created_at)
         source, sender = str(row.source_id or ""), row.sender_id or ""
         key = (hour, row.status, row.carrier, row.channel or "", row.sms_type, sender, source, row.is_sample)
         at_risk = row.estimate_iqd or 0 if may_be_charged(row) else 0
@@ -121,11 +131,13 @@ def parts_counted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
     return {key: amounts for key, amounts in found.items() if any(amounts)}
 
 
-def parts_recounted(database: Database) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    """What `parts_counted` must be, from what is known of the messages."""
+def parts_recounted(
+    database: Database, began: Callable[[datetime], datetime] = hour_of
+) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """What `parts_counted` must be, from what is known of the messages; or the same by another stretch of time."""
     sums: dict[tuple[Any, ...], tuple[int, ...]] = {}
     for row in all_rows(database, Message):
-        hour, charged_iqd = row.created_at.replace(minute=0, second=0, microsecond=0), row.charged_iqd or 0
+        hour, charged_iqd = began(row.created_at), row.charged_iqd or 0
         for part, word, place, *more in _parts_of(row) if row.closed else []:
             key = (hour, part, row.carrier, row.channel or "", word, place, row.is_sample)
             adds = (1, *more) if part == "took" else (1, *more, charged_iqd)

@@ -1,17 +1,17 @@
 import random
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from webhook_app import counting, merging, receiving
 from webhook_app.database import Database
-from webhook_app.models import Delta, Message, PartDelta, Tally
+from webhook_app.models import Delta, Message, PartDelta, SlotCellTally, SlotPartTally, SlotTally, Tally
 from webhook_app.status import Fact, Status
 
 from .rows import (
@@ -24,6 +24,7 @@ from .rows import (
     parts_counted,
     parts_recounted,
     recounted,
+    slot_of,
 )
 
 
@@ -157,6 +158,74 @@ def test_a_fold_sums_up_by_fewer_words_and_by_the_day(
             for row in session.scalars(select(model))
         }
     assert found == {place: amounts for place, amounts in sums.items() if any(amounts)} != {}
+
+
+def slots_counted(database: Database, counts: counting.Counts, model: Any) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    with database.reading() as session:
+        rows = session.scalars(select(model)).all()
+    key = counts.slots[model]
+    found = {
+        tuple(getattr(row, name) for name in key): tuple(getattr(row, name) for name in counts.sums) for row in rows
+    }
+    return {place: amounts for place, amounts in found.items() if any(amounts)}
+
+
+def slots_recounted(
+    database: Database, counts: counting.Counts, model: Any, since: datetime
+) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """What the slots must be, from the messages themselves."""
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    of = parts_recounted(database, slot_of) if counts is counting.PARTS else recounted(database, slot_of)
+    names = ("slot", *counts.key[1:])
+    for key, amounts in of.items():
+        said = dict(zip(names, key, strict=True))
+        if counts is counting.PARTS:
+            said |= {"carrier": said["carrier"] if said["part"] == "took" else ""}
+            said |= {"channel": said["channel"] if said["part"] == "path" else ""}
+        if said["slot"] >= since:
+            place = tuple(said[name] for name in counts.slots[model])
+            found[place] = tuple(map(sum, zip(found.get(place, (0, 0, 0)), amounts, strict=True)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "counts"),
+    [(model, counts) for counts in (counting.MESSAGES, counting.PARTS) for model in counts.slots],
+    ids=lambda value: getattr(value, "__tablename__", ""),
+)
+def test_a_fold_counts_the_last_hours_by_five_minutes_and_forgets_those_before(
+    database: Database, model: Any, counts: counting.Counts
+) -> None:
+    fill(database, 120)  # 14 hours
+    for now, first in ((9.99, 6), (10, 7), (11.5, 8)):
+        counting.fold(database, NOW + timedelta(hours=now))
+        since = NOW + timedelta(hours=first)
+        assert slots_counted(database, counts, model) == slots_recounted(database, counts, model, since) != {}
+        fill(database, 110)  # many of them for hours that are no longer kept
+
+
+def test_what_comes_late_to_a_slot_that_is_forgotten_leaves_nothing_there(database: Database) -> None:
+    message = add_message(database)
+    counting.fold(database, NOW + timedelta(hours=3, minutes=59))
+    assert len(all_slots(database)) == 2
+    receiving.receive(database, [arrival(message, callback("delivered"))])
+    counting.fold(database, NOW + timedelta(hours=4))
+    assert all_slots(database) == []
+    assert counted(database) == recounted(database)
+
+
+def all_slots(database: Database) -> list[Any]:
+    with database.reading() as session:
+        return [row for model in (SlotTally, SlotCellTally, SlotPartTally) for row in session.scalars(select(model))]
+
+
+def test_a_delta_of_older_code_is_of_no_slot(database: Database) -> None:
+    add_message(database)
+    with database.transaction() as session:
+        session.execute(update(Delta).values(slot=None))
+    counting.fold(database, NOW)
+    assert all_slots(database) == []
+    assert counted(database) == recounted(database)
 
 
 def test_a_second_fold_adds_to_the_tally_that_stands(database: Database) -> None:

@@ -39,15 +39,18 @@ def ranges(now: datetime) -> list[Range]:
 
 @pytest.fixture(params=NOWS, ids=str)
 def fortnight(request: pytest.FixtureRequest, database: Database, stamper: Stamper) -> tuple[datetime, list[Message]]:
-    """Two weeks of sample traffic, and some of every fate at the edges of Baghdad's days, not folded yet."""
+    """Two weeks of sample traffic, and some of every fate at the edges of Baghdad's days and of the last hours: some of
+    it is folded."""
     now: datetime = request.param
     sample.fill(database, stamper, COUNT, BAGHDAD, now)
     midnight = datetime.combine(now.astimezone(BAGHDAD).date(), datetime.min.time(), BAGHDAD).astimezone(UTC)
     for days in (0, 1, 6, 7, 29, 30):
         for at in (midnight - timedelta(days=days, milliseconds=1), midnight - timedelta(days=days)):
             add_of_every_fate(database, min(at, now))
-    for minutes in (0, 1, 59, 60, 61, 119, 120):
+    for minutes in (0, 1, 55, 59, 60, 61, 115, 119, 120, 400):
         add_of_every_fate(database, now - timedelta(minutes=minutes))
+        if minutes == 59:  # what comes after this is not folded, not even later
+            counting.fold(database, now)
     return now, all_rows(database, Message)
 
 
@@ -116,7 +119,7 @@ def test_a_range_is_compared_with_as_much_of_the_one_before(
     now, rows = fortnight
     for range_ in ranges(now):
         shown = figures.overview(database, range_)
-        whole_unit = now.replace(second=0, microsecond=0, minute=now.minute if range_.name == "1h" else 0)
+        whole_unit = now.replace(second=0, microsecond=0, minute=now.minute // 5 * 5 if range_.name == "1h" else 0)
         over_end = min(range_.end, whole_unit)
         length = range_.end - range_.start
         for sums, start, end in (
@@ -246,7 +249,7 @@ def test_bars_tiles_and_cells_add_up_to_the_same(database: Database, fortnight: 
 @pytest.mark.parametrize(
     ("range_", "bars", "bar"),
     [
-        (figures.range_of("1h", BAGHDAD, NOW), 60, timedelta(minutes=1)),
+        (figures.range_of("1h", BAGHDAD, NOW), 12, timedelta(minutes=5)),
         (figures.range_of("today", BAGHDAD, NOW), 24, timedelta(hours=1)),
         (figures.range_of("7d", BAGHDAD, NOW), 28, timedelta(hours=6)),
         (figures.range_of("30d", BAGHDAD, NOW), 30, timedelta(days=1)),
@@ -268,9 +271,9 @@ def test_the_day_a_clock_is_put_back_has_a_bar_more() -> None:
     assert range_.end.astimezone(berlin).date() == date(2026, 10, 26)
 
 
-def test_the_last_hour_ends_with_the_minute_that_runs() -> None:
-    range_ = figures.range_of("1h", BAGHDAD, NOW + timedelta(seconds=42))
-    assert (range_.start, range_.end) == (NOW - timedelta(minutes=59), NOW + timedelta(minutes=1))
+def test_the_last_hour_ends_with_the_five_minutes_that_run() -> None:
+    range_ = figures.range_of("1h", BAGHDAD, NOW + timedelta(minutes=4, seconds=42))
+    assert (range_.start, range_.end) == (NOW - timedelta(minutes=55), NOW + timedelta(minutes=5))
     assert (range_.over_end, range_.before_end) == (NOW, NOW - timedelta(hours=1))
 
 

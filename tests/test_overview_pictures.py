@@ -188,7 +188,7 @@ def test_slower_is_worse_but_for_a_little(now: float, before: float, text: str, 
     moved = change(now, before, "1h", seconds=True)
     assert moved is not None
     amount = moved.text.translate(dict.fromkeys(map(ord, ISOLATES)))
-    assert (amount, moved.tone, moved.against) == (text, tone, "vs. the hour before, without this minute")
+    assert (amount, moved.tone, moved.against) == (text, tone, "vs. the hour before, without these five minutes")
 
 
 def test_a_change_says_up_to_which_hour_it_compares() -> None:
@@ -345,7 +345,7 @@ def test_all_is_well_since_the_last_trouble(health: Health, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("1h", "11:01 to 12:01"), ("today", "Sun 22 Nov"), ("7d", "Mon 16 Nov to Sun 22 Nov")]
+    ("name", "said"), [("1h", "11:05 to 12:05"), ("today", "Sun 22 Nov"), ("7d", "Mon 16 Nov to Sun 22 Nov")]
 )
 def test_a_range_is_named_by_its_days(name: str, said: str) -> None:
     assert overview.range_label(figures.range_of(name, BAGHDAD, NOW)) == said

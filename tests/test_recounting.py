@@ -27,6 +27,9 @@ from webhook_app.models import (
     Message,
     PartDelta,
     PartTally,
+    SlotCellTally,
+    SlotPartTally,
+    SlotTally,
     Tally,
 )
 from webhook_app.recounting import Recount
@@ -46,6 +49,8 @@ from .rows import (
 )
 
 BROKEN = 3 + 4 * 2  # by `break_counts`
+
+LATER = NOW + timedelta(hours=1, minutes=59)
 
 ANYTHING = st.fixed_dictionaries(
     {
@@ -152,12 +157,13 @@ def test_a_count_of_each_kind_that_is_off_is_found_and_put_right(
     with database.transaction() as session:
         row = session.scalars(select(model).limit(1)).one()
         setattr(row, name, getattr(row, name) + 3)
-    (found,) = recounting.recount(database).differences
+    # Long after, when no slot is kept: those of an hour that is off are looked at by themselves.
+    (found,) = recounting.recount(database, now=NOW + timedelta(days=1)).differences
     assert (found.counts, found.short) == (counts, dict.fromkeys(found.short, 0) | {name: -3})
     for _ in range(2):
-        assert recounting.recount(database) == Recount(messages=8, differences=())
+        assert recounting.recount(database, now=NOW + timedelta(days=1)) == Recount(messages=8, differences=())
         assert parts_counted(database) == parts_recounted(database)
-        counting.fold(database)
+        counting.fold(database, NOW + timedelta(days=1))
 
 
 @pytest.mark.parametrize("model", [Tally, HourTally, DayTally, CellTally, DayCellTally, PartTally, DayPartTally])
@@ -170,6 +176,64 @@ def test_a_tally_that_is_gone_is_made_anew(database: Database, model: Any) -> No
     assert recounting.recount(database).differences == ()
     counting.fold(database)
     assert recounting.recount(database).differences == ()
+
+
+SLOTS = [(SlotTally, "at_risk_iqd"), (SlotCellTally, "messages"), (SlotPartTally, "seconds")]
+
+
+@pytest.mark.parametrize(("model", "name"), SLOTS)
+def test_a_slot_that_is_off_is_found_and_put_right(database: Database, model: Any, name: str) -> None:
+    add_a_few(database)
+    counting.fold(database, LATER)
+    add_a_few(database)
+    with database.transaction() as session:
+        row = session.scalars(select(model).limit(1)).one()
+        setattr(row, name, getattr(row, name) + 3)
+    (found,) = recounting.recount(database, now=LATER).differences
+    assert (found.counts, found.short) == (model.__tablename__, dict.fromkeys(found.short, 0) | {name: -3})
+    for _ in range(2):
+        assert recounting.recount(database, now=LATER) == Recount(messages=8, differences=())
+        counting.fold(database, LATER)
+
+
+@pytest.mark.parametrize("model", [model for model, _name in SLOTS])
+@pytest.mark.parametrize("repair", [recounting.recount, recounting.recount_slots])
+def test_slots_that_are_gone_are_made_anew(database: Database, model: Any, repair: Callable[..., object]) -> None:
+    add_a_few(database)
+    counting.fold(database, LATER)
+    with database.transaction() as session:
+        session.execute(delete(model))
+    assert recounting.recount(database, check_only=True, now=LATER).differences
+    repair(database, now=LATER)
+    assert recounting.recount(database, now=LATER).differences == ()
+
+
+def test_what_older_code_counted_is_put_into_slots(database: Database) -> None:
+    add_a_few(database)
+    with database.transaction() as session:
+        for model in (Delta, PartDelta):
+            session.execute(update(model).values(slot=None))
+    assert {each.counts for each in recounting.recount(database, now=LATER).differences} == {
+        "slot_tally",
+        "slot_cell_tally",
+        "slot_part_tally",
+    }
+    counting.fold(database, LATER)
+    assert recounting.recount(database, now=LATER).differences == ()
+
+
+def test_nothing_differs_at_any_moment(database: Database) -> None:
+    """While slots are filled, are forgotten, and get what comes too late for them; whoever's clock is a bit off."""
+    messages = []
+    for minutes in range(0, 7 * 60, 13):
+        now = NOW + timedelta(minutes=minutes)
+        facts = [Fact(at=now, word="failed", channel="whatsapp", is_final=True, cost_iqd=80)]
+        messages.append(add_message(database, now, facts=facts))
+        receiving.receive(database, [arrival(messages[minutes // 26], callback("delivered"), now)])
+        for other in (now, now - timedelta(minutes=14), now + timedelta(minutes=14)):
+            assert recounting.recount(database, now=other).differences == ()
+        if minutes % 4:
+            counting.fold(database, now)
 
 
 def test_what_older_code_closed_is_counted_in_the_pictures_too(database: Database) -> None:
@@ -233,6 +297,29 @@ def test_a_recount_beside_writers_and_folders_finds_no_more_than_is_wrong(databa
     assert found == [BROKEN - 2] + [0] * 9  # what two are summed up to by the day is one
     assert counted(database) == recounted(database)
     assert parts_counted(database) == parts_recounted(database)
+
+
+def test_a_recount_of_slots_beside_writers_and_folders_puts_right_what_is_wrong_and_no_more(database: Database) -> None:
+    messages = [add_message(database, NOW + timedelta(minutes=9 * number)) for number in range(12)]
+    counting.fold(database, LATER)
+    with database.transaction() as session:
+        session.execute(delete(SlotTally))
+
+    def write(word: str) -> Callable[[], None]:
+        def of_each() -> None:
+            for message in messages:
+                receiving.receive(database, [arrival(message, callback(word, final=word == "read"))])
+
+        return of_each
+
+    def recount_again_and_again() -> None:
+        for number in range(10):
+            found.append(len(recounting.recount(database, now=LATER).differences))
+            counting.fold(database, LATER + timedelta(minutes=7 * number))
+
+    found: list[int] = []
+    in_threads(*map(write, ("sent", "failed", "delivered", "read")), recount_again_and_again)
+    assert found == [12] + [0] * 9
 
 
 def test_a_recount_waits_for_no_writer_and_no_writer_for_it(database: Database) -> None:

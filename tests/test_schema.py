@@ -2,9 +2,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from alembic import command
@@ -14,7 +15,7 @@ from sqlalchemy.schema import CheckConstraint
 
 from webhook_app import counting, receiving, recounting, schema, sources
 from webhook_app.database import Base, Database, StoreAway, has_wal_reset_bug, sqlite_module
-from webhook_app.figures import tallies
+from webhook_app.figures import range_of, tallies
 from webhook_app.models import Message
 from webhook_app.recounting import Recount
 from webhook_app.status import Fact, Status
@@ -92,6 +93,24 @@ def test_a_store_from_before_the_pictures_is_counted_as_if_it_had_always_been_co
     schema.upgrade_if_needed(empty)
     assert state_of(empty) == before
     assert recounting.recount(empty, check_only=True) == Recount(messages=8, differences=())
+
+
+def test_a_store_from_before_the_slots_has_them_for_the_last_hour(empty: Database) -> None:
+    schema.upgrade(empty)
+    now = datetime.now(UTC)
+    live(empty, now - timedelta(hours=1))
+    counting.fold(empty)
+    live(empty, now - timedelta(minutes=1))
+    with empty.engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    schema.upgrade_if_needed(empty)
+    assert recounting.recount(empty, check_only=True) == Recount(messages=8, differences=())
+    range_ = range_of("1h", ZoneInfo("UTC"), now)
+    with empty.reading() as session:
+        edges = [range_.before, range_.end]
+        assert sum(each.messages for each in tallies.days(session, edges, by_slot=True)) == 8
 
 
 def live(database: Database, at: datetime) -> None:

@@ -26,15 +26,18 @@ from .rows import (
     arrival,
     callback,
     counted,
+    hour_of,
     may_be_charged,
     parts_counted,
     parts_recounted,
     recounted,
+    slot_of,
 )
 
 Named = Callable[[datetime], datetime | None]  # what an hour is called; None: it is not asked for
+Began = Callable[[datetime], datetime]  # when what is counted together began
 
-HOUR = timedelta(hours=1)
+HOUR, SLOT = timedelta(hours=1), timedelta(minutes=5)
 ALWAYS = (NOW - 1000 * HOUR, NOW + 1000 * HOUR)
 TOLD = st.tuples(
     st.sampled_from(["sent", "failed", "delivered", "read", "held"]),
@@ -60,9 +63,8 @@ STORY = st.fixed_dictionaries(
 )
 
 
-def live(database: Database, story: dict[str, Any]) -> None:
-    """A message as the story tells it; with a source, of another program."""
-    at = NOW + story["hours"] * HOUR
+def live(database: Database, story: dict[str, Any], at: datetime, now: datetime | None = None) -> None:
+    """A message as the story tells it."""
     cost = [Fact(at=at, cost_iqd=story["cost_iqd"])] if story["cost_iqd"] is not None else []
     columns = {name: story[name] for name in ("provider", "carrier", "send_state", "is_sample")}
     outcome = {"kind": story["kind"]} if story["kind"] else None
@@ -71,7 +73,7 @@ def live(database: Database, story: dict[str, Any]) -> None:
         body = callback(word, channel, final=is_final, **({} if reason is None else {"reason": reason}))
         receiving.receive(database, [arrival(message, body, at + timedelta(seconds=after_s))])
     if story["folds"]:
-        counting.fold(database)
+        counting.fold(database, now)
 
 
 @given(
@@ -83,7 +85,7 @@ def test_whatever_happened_the_counts_are_those_of_the_messages(
     database: Database, stories: list[dict[str, Any]], hours: list[int]
 ) -> None:
     for story in stories:
-        live(database, story)
+        live(database, story, NOW + story["hours"] * HOUR)
     assert counted(database) == recounted(database)
     assert parts_counted(database) == parts_recounted(database)
     messages, parts = all_rows(database, Message), parts_recounted(database)
@@ -93,7 +95,7 @@ def test_whatever_happened_the_counts_are_those_of_the_messages(
         assert tallies.hours(session, *whole) == slow_hours(messages, hours_from(*whole))
         assert tallies.days(session, edges) == slow_hours(messages, spans_of(edges))
         assert tallies.charged_iqd(session, *whole) == sum(
-            row.charged_iqd or 0 for row in messages if hours_from(*whole)(hour_of(row))
+            row.charged_iqd or 0 for row in messages if hours_from(*whole)(hour_of(row.created_at))
         )
         for by in some_of("hour", "carrier", "channel", "status"):
             assert tallies.cells(session, *whole, *by) == slow_cells(messages, by, hours_from(*whole)), by
@@ -102,6 +104,33 @@ def test_whatever_happened_the_counts_are_those_of_the_messages(
             for part in ("took", "path", "reason"):
                 found = tallies.parts(session, part, *whole, *by)
                 assert found == slow_parts(parts, part, by, hours_from(*whole)), (part, by)
+
+
+@given(
+    st.lists(st.tuples(STORY, st.integers(0, 20), st.sampled_from([0, 0.001, 150, 299.999])), max_size=5),
+    st.lists(st.integers(-1, 22), min_size=2, max_size=6, unique=True).map(sorted),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happened_the_last_hours_are_counted_by_five_minutes(
+    database: Database, stories: list[tuple[dict[str, Any], int, float]], slots: list[int]
+) -> None:
+    now = NOW + timedelta(hours=1, minutes=35)
+    for story, slot, second in stories:
+        live(database, story, NOW + slot * SLOT + timedelta(seconds=second), now)
+    messages, parts = all_rows(database, Message), parts_recounted(database, slot_of)
+    edges = [NOW + each * SLOT for each in slots]
+    within = hours_from(edges[0], edges[-1])
+    with database.reading() as session:
+        assert tallies.days(session, edges, by_slot=True) == slow_hours(messages, spans_of(edges), slot_of)
+        for by in some_of("carrier", "channel", "status"):
+            found = tallies.cells(session, edges[0], edges[-1], *by, by_slot=True)
+            assert found == slow_cells(messages, by, within, slot_of), by
+        for part, words in (("took", ("carrier", "place")), ("path", ("channel", "word")), ("reason", ("word",))):
+            for by in some_of(*words):
+                found_parts = tallies.parts(session, part, edges[0], edges[-1], *by, by_slot=True)
+                assert found_parts == slow_parts(parts, part, by, within), (part, by)
+                found_parts = tallies.day_parts(session, part, edges, "hour", *by, by_slot=True)
+                assert found_parts == slow_parts(parts, part, ("hour", *by), spans_of(edges)), (part, by)
 
 
 def some_of(*names: str) -> Iterable[tuple[str, ...]]:
@@ -116,20 +145,18 @@ def spans_of(edges: list[datetime]) -> Named:
     return lambda hour: next((start for start, end in pairwise(edges) if start <= hour < end), None)
 
 
-def hour_of(row: Message) -> datetime:
-    return row.created_at.replace(minute=0, second=0, microsecond=0)
-
-
-def slow_hours(messages: list[Message], named: Named) -> list[tallies.HourCount]:
+def slow_hours(messages: list[Message], named: Named, began: Began = hour_of) -> list[tallies.HourCount]:
     said = [
-        (said_of(row) | {"hour": named(hour_of(row))}, amounts_of(row) | {"samples": int(row.is_sample)})
+        (said_of(row) | {"hour": named(began(row.created_at))}, amounts_of(row) | {"samples": int(row.is_sample)})
         for row in messages
     ]
     return [tallies.HourCount(**found) for found in summed(said, ("hour", "status"))]
 
 
-def slow_cells(messages: list[Message], by: tuple[str, ...], named: Named) -> list[tallies.CellCount]:
-    said = [(said_of(row) | {"hour": named(hour_of(row))}, amounts_of(row)) for row in messages]
+def slow_cells(
+    messages: list[Message], by: tuple[str, ...], named: Named, began: Began = hour_of
+) -> list[tallies.CellCount]:
+    said = [(said_of(row) | {"hour": named(began(row.created_at))}, amounts_of(row)) for row in messages]
     return [tallies.CellCount(**found) for found in summed(said, by)]
 
 

@@ -1,11 +1,12 @@
 """The tables of counts: what is counted, appended as deltas, folded into tallies. `counting` says how.
 
-The tally is summed up further, by fewer things and by the day, so that a page reads few rows whatever is sent.
+The tally is summed up further, by fewer things and by the day, so that a page reads few rows whatever is sent. Of the
+last few hours there are counts by the slot as well: the five minutes, from a clock's 0, 5, 10 …, it was asked in.
 """
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Integer, String, UniqueConstraint
+from sqlalchemy import BigInteger, Integer, PrimaryKeyConstraint, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .database import Base, UtcDateTime
@@ -37,6 +38,7 @@ class Delta(_Count, Base):
     __tablename__ = "delta"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    slot: Mapped[datetime | None] = mapped_column(UtcDateTime)  # None: of the hour, and of none of its slots
 
 
 class Tally(_Count, Base):
@@ -70,7 +72,14 @@ class DayTally(_ByStatus, Base):
     day: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, sort_order=-1)  # its first hour in Iraq
 
 
+class SlotTally(_ByStatus, Base):
+    __tablename__ = "slot_tally"
+
+    slot: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, sort_order=-1)
+
+
 HOUR_KEY = ("hour", "status", "is_sample")
+SLOT_KEY = ("slot", "status", "is_sample")
 DAY_KEY = ("day", "status", "is_sample")
 
 
@@ -98,7 +107,14 @@ class DayCellTally(_Cell, Base):
     day: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, sort_order=-1)
 
 
+class SlotCellTally(_Cell, Base):
+    __tablename__ = "slot_cell_tally"
+
+    slot: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, sort_order=-1)
+
+
 CELL_KEY = ("hour", "carrier", "channel", "status", "is_sample")
+SLOT_CELL_KEY = ("slot", "carrier", "channel", "status", "is_sample")
 DAY_CELL_KEY = ("day", "carrier", "channel", "status", "is_sample")
 
 
@@ -122,6 +138,7 @@ class _Part:
 
 
 PART_KEY = ("hour", "part", "carrier", "channel", "word", "place", "is_sample")
+SLOT_PART_KEY = ("slot", "part", "carrier", "channel", "word", "place", "is_sample")
 DAY_PART_KEY = ("day", "part", "carrier", "channel", "word", "place", "is_sample")
 PART_SUMS = ("messages", "seconds", "charged_iqd")
 
@@ -133,6 +150,7 @@ class PartDelta(_Part, Base):
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     hour: Mapped[datetime] = mapped_column(UtcDateTime)
+    slot: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class PartTally(_Part, Base):
@@ -151,3 +169,12 @@ class DayPartTally(_Part, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     day: Mapped[datetime] = mapped_column(UtcDateTime)
     __table_args__ = (UniqueConstraint("part", "day", *DAY_PART_KEY[2:], name="uq_day_part_tally_key"),)
+
+
+class SlotPartTally(_Part, Base):
+    """Only `took` tells carriers apart, and only `path` channels; elsewhere they are "": a busy slot is few rows."""
+
+    __tablename__ = "slot_part_tally"
+
+    slot: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (PrimaryKeyConstraint("part", "slot", *SLOT_PART_KEY[2:]),)

@@ -1,13 +1,14 @@
 """Counts that cost the same at any size: deltas appended with each change, folded into hourly tallies now and then.
 
 `count_tables` says what is counted. What is true at any moment is a tally plus its deltas not folded yet. Whoever folds
-sums it up further as well, for pages that want few rows: that costs those who write nothing.
+sums it up further as well, for pages that want few rows: that costs those who write nothing. Slots are summed up of the
+last few hours only, and forgotten after that.
 """
 
 import random
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -29,6 +30,9 @@ from .models import (
     HOUR_KEY,
     PART_KEY,
     PART_SUMS,
+    SLOT_CELL_KEY,
+    SLOT_KEY,
+    SLOT_PART_KEY,
     CellTally,
     DayCellTally,
     DayPartTally,
@@ -37,6 +41,9 @@ from .models import (
     HourTally,
     PartDelta,
     PartTally,
+    SlotCellTally,
+    SlotPartTally,
+    SlotTally,
     Tally,
     at_risk_iqd,
 )
@@ -47,6 +54,9 @@ Amounts = Sequence[int]  # three, whatever is summed
 Sums = dict[Key, list[int]]
 Change = tuple[Mapping[str, Any] | None, Mapping[str, Any]]  # a message's columns before (None: new) and after
 
+_SLOT_MINUTES = 5
+SLOT = timedelta(minutes=_SLOT_MINUTES)
+SLOTS_KEPT = timedelta(hours=3)  # whole hours, beside the one that runs; the page asks for two
 DAY_BEGINS = timedelta(hours=21)  # UTC, of the day before
 REASON_LENGTH = 200
 SEND_REASON = "send:"  # before the kind (as in otpiq.errors) of a send that did not go out
@@ -64,9 +74,17 @@ class Counts:
 
     deltas: Any
     tally: Any
-    key: Sequence[str]  # of both
+    key: Sequence[str]  # of the tally; deltas have their slot before it
     sums: Sequence[str]
     summed_up: Mapping[Any, Sequence[str]]
+    slots: Mapping[Any, Sequence[str]]
+    as_in_slots: Callable[[Key], Key] = lambda key: key
+
+
+def _part_as_in_slots(key: Key) -> Key:
+    """As SlotPartTally says."""
+    slot, hour, part, carrier, channel, *rest = key
+    return (slot, hour, part, carrier if part == "took" else "", channel if part == "path" else "", *rest)
 
 
 MESSAGES = Counts(
@@ -75,8 +93,17 @@ MESSAGES = Counts(
     key=COUNT_KEY,
     sums=COUNT_SUMS,
     summed_up={HourTally: HOUR_KEY, DayTally: DAY_KEY, CellTally: CELL_KEY, DayCellTally: DAY_CELL_KEY},
+    slots={SlotTally: SLOT_KEY, SlotCellTally: SLOT_CELL_KEY},
 )
-PARTS = Counts(deltas=PartDelta, tally=PartTally, key=PART_KEY, sums=PART_SUMS, summed_up={DayPartTally: DAY_PART_KEY})
+PARTS = Counts(
+    deltas=PartDelta,
+    tally=PartTally,
+    key=PART_KEY,
+    sums=PART_SUMS,
+    summed_up={DayPartTally: DAY_PART_KEY},
+    slots={SlotPartTally: SLOT_PART_KEY},
+    as_in_slots=_part_as_in_slots,
+)
 
 
 def append(connection: Connection, changes: Sequence[Change]) -> None:
@@ -102,16 +129,22 @@ def day_of(at: datetime) -> datetime:
     return (at.astimezone(UTC) - DAY_BEGINS).replace(hour=0, minute=0, second=0, microsecond=0) + DAY_BEGINS
 
 
-def fold(database: Database) -> int:
+def slots_since(now: datetime) -> datetime:
+    """The first slot that is still kept then."""
+    return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - SLOTS_KEPT
+
+
+def fold(database: Database, now: datetime | None = None) -> int:
     """Move deltas into the tallies, in one transaction; returns how many. Two at once fold different ones."""
+    since = slots_since(now or datetime.now(UTC))
     with database.transaction() as session:
-        return sum(_fold(session, counts) for counts in (MESSAGES, PARTS))
+        return sum(_fold(session, counts, since) for counts in (MESSAGES, PARTS))
 
 
-def fold_now_and_then(database: Database) -> None:
+def fold_now_and_then(database: Database, now: datetime) -> None:
     """Called after a write: on average every 500th call folds, so that deltas stay few without a process for it."""
     if random.randrange(_FOLD_EVERY) == 0:  # noqa: S311 - no secret
-        fold(database)
+        fold(database, now)
 
 
 def add_to_tally(
@@ -135,7 +168,7 @@ def _rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
         _add(sums, *_count_of(after), 1)
         if before is not None:
             _add(sums, *_count_of(before), -1)
-    return [_row(COUNT_KEY, COUNT_SUMS, key, amounts) for key, amounts in sums.items() if any(amounts)]
+    return _deltas(MESSAGES, sums)
 
 
 def _part_rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
@@ -148,7 +181,16 @@ def _part_rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
             if counted is not None and counted["path"] is not None:
                 for key, amounts in _parts_of(counted):
                     _add(sums, key, amounts, sign)
-    return [_row(PART_KEY, PART_SUMS, key, amounts) for key, amounts in sums.items() if any(amounts)]
+    return _deltas(PARTS, sums)
+
+
+def _deltas(counts: Counts, sums: Sums) -> list[dict[str, Any]]:
+    key = ("slot", *counts.key[1:])  # which says the hour too
+    return [
+        {**_row(key, counts.sums, place, amounts), "hour": place[0].replace(minute=0)}
+        for place, amounts in sums.items()
+        if any(amounts)
+    ]
 
 
 _told_by_parts = itemgetter(
@@ -167,30 +209,40 @@ def _add(sums: Sums, key: Key, amounts: Amounts, sign: int) -> None:
     known[2] += sign * amounts[2]
 
 
-def _fold(session: Session, counts: Counts) -> int:
-    deltas = counts.deltas
+def _fold(session: Session, counts: Counts, slots_since: datetime) -> int:
+    deltas, key = counts.deltas, ("slot", *counts.key)
     oldest = select(deltas.id).order_by(deltas.id).limit(_FOLD_AT_ONCE).with_for_update(skip_locked=True)
     ids = session.scalars(oldest).all()
     if not ids:
         return 0
-    columns = [getattr(deltas, name) for name in (*counts.key, *counts.sums)]
+    columns = [getattr(deltas, name) for name in (*key, *counts.sums)]
     moved = session.execute(delete(deltas).where(deltas.id.in_(ids)).returning(*columns)).all()
-    sums: Sums = defaultdict(_nothing)
+    by_slot: Sums = defaultdict(_nothing)
     for row in moved:
-        _add(sums, tuple(row[: len(counts.key)]), row[len(counts.key) :], 1)
+        _add(by_slot, tuple(row[: len(key)]), row[len(key) :], 1)
+    sums = _summed_up(by_slot.items(), key, counts.key)
     add_to_tally(session, counts.tally, counts.key, counts.sums, sums)
-    for tally, key in counts.summed_up.items():
-        add_to_tally(session, tally, key, counts.sums, _summed_up(sums, counts.key, key))
+    for tally, wanted in counts.summed_up.items():
+        add_to_tally(session, tally, wanted, counts.sums, _summed_up(sums.items(), counts.key, wanted))
+    recent = [
+        (counts.as_in_slots(place), amounts)
+        for place, amounts in by_slot.items()
+        if place[0] is not None and place[0] >= slots_since
+    ]
+    for tally, wanted in counts.slots.items():
+        session.execute(delete(tally).where(tally.slot < slots_since))  # first: rows are locked from old to new
+        add_to_tally(session, tally, wanted, counts.sums, _summed_up(recent, key, wanted))
     return len(moved)
 
 
-def _summed_up(sums: Sums, key: Sequence[str], wanted: Sequence[str]) -> Sums:
-    """By fewer words, and by the day where that is the first of them."""
-    by_day, places = wanted[0] == "day", [key.index(name) for name in wanted[1:]]
+def _summed_up(counted: Iterable[tuple[Key, Amounts]], key: Sequence[str], wanted: Sequence[str]) -> Sums:
+    """By fewer words, and by the day of its hour where that is the first of them."""
+    by_day = wanted[0] == "day"
+    places = [key.index("hour" if name == "day" else name) for name in wanted]
     found: Sums = defaultdict(_nothing)
-    for place, amounts in sums.items():
-        began = day_of(place[0]) if by_day else place[0]
-        _add(found, (began, *(place[at] for at in places)), amounts, 1)
+    for place, amounts in counted:
+        first, *rest = (place[at] for at in places)
+        _add(found, (day_of(first) if by_day else first, *rest), amounts, 1)
     return found
 
 
@@ -199,9 +251,9 @@ def _row(key: Sequence[str], sums: Sequence[str], place: Key, amounts: Sequence[
 
 
 def _count_of(message: Mapping[str, Any]) -> tuple[Key, Amounts]:
-    """Where a message of these columns is counted (in the order of COUNT_KEY), and what it adds (COUNT_SUMS)."""
+    """Where a message of these columns is counted (its slot, then as COUNT_KEY), and what it adds (COUNT_SUMS)."""
     key = (
-        _hour(message),
+        _slot(message),
         str(message["status"]),
         str(message["carrier"]),
         message["channel"] or "",
@@ -215,15 +267,15 @@ def _count_of(message: Mapping[str, Any]) -> tuple[Key, Amounts]:
 
 
 def _parts_of(message: Mapping[str, Any]) -> Iterator[tuple[Key, Amounts]]:
-    """Where a closed message is counted in the pictures (PART_KEY), and what it adds (PART_SUMS)."""
-    hour, of, charged_iqd = _hour(message), (str(message["carrier"]), message["channel"] or ""), message["charged_iqd"]
-    is_sample = message["is_sample"]
+    """Where a closed message is counted in the pictures (its slot, then as PART_KEY), and what it adds (PART_SUMS)."""
+    slot, of = _slot(message), (str(message["carrier"]), message["channel"] or "")
+    charged_iqd, is_sample = message["charged_iqd"], message["is_sample"]
     if message["path"]:
-        yield (hour, "path", *of, message["path"], 0, is_sample), (1, message["fallback_s"], charged_iqd or 0)
+        yield (slot, "path", *of, message["path"], 0, is_sample), (1, message["fallback_s"], charged_iqd or 0)
     if message["took_bucket"] is not None:
-        yield (hour, "took", *of, "", message["took_bucket"], is_sample), (1, 0, 0)
+        yield (slot, "took", *of, "", message["took_bucket"], is_sample), (1, 0, 0)
     if (word := _reason_of(message)) is not None:
-        yield (hour, "reason", *of, word, 0, is_sample), (1, 0, charged_iqd or 0)
+        yield (slot, "reason", *of, word, 0, is_sample), (1, 0, charged_iqd or 0)
 
 
 def _reason_of(message: Mapping[str, Any]) -> str | None:
@@ -235,5 +287,6 @@ def _reason_of(message: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _hour(message: Mapping[str, Any]) -> Any:
-    return message["created_at"].replace(minute=0, second=0, microsecond=0)
+def _slot(message: Mapping[str, Any]) -> Any:
+    at = message["created_at"]
+    return at.replace(minute=at.minute - at.minute % _SLOT_MINUTES, second=0, microsecond=0)

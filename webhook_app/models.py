@@ -30,6 +30,9 @@ from .count_tables import DAY_PART_KEY as DAY_PART_KEY
 from .count_tables import HOUR_KEY as HOUR_KEY
 from .count_tables import PART_KEY as PART_KEY
 from .count_tables import PART_SUMS as PART_SUMS
+from .count_tables import SLOT_CELL_KEY as SLOT_CELL_KEY
+from .count_tables import SLOT_KEY as SLOT_KEY
+from .count_tables import SLOT_PART_KEY as SLOT_PART_KEY
 from .count_tables import CellTally as CellTally
 from .count_tables import DayCellTally as DayCellTally
 from .count_tables import DayPartTally as DayPartTally
@@ -38,6 +41,9 @@ from .count_tables import Delta as Delta
 from .count_tables import HourTally as HourTally
 from .count_tables import PartDelta as PartDelta
 from .count_tables import PartTally as PartTally
+from .count_tables import SlotCellTally as SlotCellTally
+from .count_tables import SlotPartTally as SlotPartTally
+from .count_tables import SlotTally as SlotTally
 from .count_tables import Tally as Tally
 from .database import Base, UtcDateTime
 from .phone import Carrier

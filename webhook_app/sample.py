@@ -68,7 +68,7 @@ def fill(database: Database, stamper: Stamper, count: int, zone: ZoneInfo, now: 
             if rows:
                 session.execute(insert(cast(Table, model.__table__)), rows)  # the table, not the model: one executemany
         counting.append(session.connection(), [(None, merging.columns_of(story.message)) for story in stories])
-    while counting.fold(database):
+    while counting.fold(database, now):
         pass
 
 

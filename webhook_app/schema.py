@@ -36,6 +36,7 @@ def upgrade_if_needed(database: Database) -> None:
     if current(database) == newest():
         return
     upgrade(database)
+    recounting.recount_slots(database)
     for _ in range(_DERIVED_BATCHES):
         if not recounting.derive_again(database):
             return

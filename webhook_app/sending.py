@@ -121,7 +121,7 @@ def send(
     with _whatever_the_store_does(message.id):
         left_s = _ANSWERS_WITHIN_S - (clock() - started_at).total_seconds()
         _settle_patiently(database, outcome, answer, clock(), left_s)
-        counting.fold_now_and_then(database)
+        counting.fold_now_and_then(database, clock())
     return outcome
 
 

@@ -103,7 +103,7 @@ def _beat(database: Database, name: str, now: datetime) -> float:
 
 
 def _count(database: Database) -> float:
-    has_more = counting.fold(database) >= _FOLD_ON_FROM
+    has_more = counting.fold(database, _now()) >= _FOLD_ON_FROM
     return 0.0 if recounting.derive_again(database) or has_more else _FOLD_EVERY_S
 
 

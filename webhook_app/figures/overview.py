@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -15,7 +15,7 @@ from ..database import Database
 from ..models import Message
 from ..phone import Carrier
 from ..status import OUTCOMES
-from . import minutes, tallies
+from . import tallies
 from .fallback import fallback
 from .health import failed_by, health, most_of, stands_out
 from .messages import newest
@@ -30,18 +30,9 @@ _Timed = TypeVar("_Timed", HourCount, PartCount)
 _CARRIERS = tuple(str(carrier) for carrier in Carrier)
 
 
-class _Counts(Protocol):
-    """Where counts are read: in the tallies, or in the messages of the last hour."""
-
-    def cells(self, session: Session, start: datetime, end: datetime, *by: str) -> list[CellCount]: ...
-
-    def parts(self, session: Session, part: str, start: datetime, end: datetime, *by: str) -> list[PartCount]: ...
-
-
 def overview(database: Database, range_: Range) -> Overview:
     """Everything on the page. Every message of the range is in the bars, the cells and the tiles, once in each."""
-    counts: _Counts = minutes if range_.is_by_minute else tallies
-    start, end = range_.start, range_.end
+    start, end, by_slot = range_.start, range_.end, range_.is_by_slot
     with database.reading() as session:
         times, took = _over_time(session, range_)
         current = _between(times, start, end)
@@ -61,12 +52,12 @@ def overview(database: Database, range_: Range) -> Overview:
             ),
             buckets=buckets,
             worst=worst,
-            worst_carrier=_carrier_of_most(session, counts, worst) if worst else None,
-            cells=_cells(counts.cells(session, start, end, "carrier", "channel", "status")),
-            fallback=fallback(counts.parts(session, "path", start, end, "channel", "word")),
-            paces=_paces(counts.parts(session, "took", start, end, "carrier", "place")),
+            worst_carrier=_carrier_of_most(session, worst, by_slot=by_slot) if worst else None,
+            cells=_cells(tallies.cells(session, start, end, "carrier", "channel", "status", by_slot=by_slot)),
+            fallback=fallback(tallies.parts(session, "path", start, end, "channel", "word", by_slot=by_slot)),
+            paces=_paces(tallies.parts(session, "took", start, end, "carrier", "place", by_slot=by_slot)),
             week=_week(tallies.settled(session, start, end), range_.zone) if range_.days >= _WEEK_DAYS else None,
-            reasons=_reasons(counts.parts(session, "reason", start, end, "word")),
+            reasons=_reasons(tallies.parts(session, "reason", start, end, "word", by_slot=by_slot)),
             health=health(session, range_.at),
             failures=newest(session, range_.at, _LISTED, OUTCOMES["failed"]),
             has_sample=any(count.samples for count in current),
@@ -75,13 +66,11 @@ def overview(database: Database, range_: Range) -> Overview:
 
 
 def _over_time(session: Session, range_: Range) -> tuple[list[HourCount], list[PartCount]]:
-    """Messages by status, and how long they took, of this range and the one before: by the minute, or in as few spans
-    as bars and comparison need."""
-    if range_.is_by_minute:
-        start, end = range_.before, range_.end
-        return minutes.hours(session, start, end), minutes.parts(session, "took", start, end, "hour", "place")
+    """Messages by status, and how long they took, of this range and the one before, in as few spans as bars and
+    comparison need."""
     edges = sorted({range_.before, range_.before_end, range_.over_end, *range_.edges})
-    return tallies.days(session, edges), tallies.day_parts(session, "took", edges, "hour", "place")
+    took = tallies.day_parts(session, "took", edges, "hour", "place", by_slot=range_.is_by_slot)
+    return tallies.days(session, edges, by_slot=range_.is_by_slot), took
 
 
 def _between(counts: Iterable[_Timed], start: datetime, end: datetime) -> list[_Timed]:
@@ -121,8 +110,9 @@ def _worst(buckets: Sequence[Bucket]) -> Bucket | None:
     return max(jumped, key=lambda bucket: bucket.failed / (bucket.delivered + bucket.failed), default=None)
 
 
-def _carrier_of_most(session: Session, counts: _Counts, worst: Bucket) -> str | None:
-    return most_of(failed_by("carrier", counts.cells(session, worst.start, worst.end, "carrier", "status")))
+def _carrier_of_most(session: Session, worst: Bucket, *, by_slot: bool) -> str | None:
+    cells = tallies.cells(session, worst.start, worst.end, "carrier", "status", by_slot=by_slot)
+    return most_of(failed_by("carrier", cells))
 
 
 def _cells(counts: Iterable[CellCount]) -> tuple[Cell, ...]:

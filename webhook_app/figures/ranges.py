@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from ..counting import SLOT
+
 RANGES = ("1h", "today", "7d", "30d")
 OWN = "own"
 MOST_DAYS = 92  # a quarter; longer ones are the business of Spend
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _DAYS = {"today": 1, "7d": 7, "30d": 30}
 # How long a bar is in a range of up to so many days.
 _BARS = ((2, _HOUR), (10, timedelta(hours=6)), (MOST_DAYS, _DAY))
@@ -15,7 +17,7 @@ _BARS = ((2, _HOUR), (10, timedelta(hours=6)), (MOST_DAYS, _DAY))
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """`edges` are the bars' in UTC, one more than bars; `unit` is what is counted by, an hour or a minute."""
+    """`edges` are the bars' in UTC, one more than bars; `unit` is what is counted by, an hour or a slot."""
 
     name: str  # one of RANGES, or OWN
     zone: ZoneInfo
@@ -51,16 +53,16 @@ class Range:
         return round((self.end - self.start) / _DAY)
 
     @property
-    def is_by_minute(self) -> bool:
-        return self.unit == _MINUTE
+    def is_by_slot(self) -> bool:
+        return self.unit == SLOT
 
 
 def range_of(name: str, zone: ZoneInfo, now: datetime) -> Range:
-    """One of RANGES: the last hour by the minute, or whole days of `zone` up to and with today."""
+    """One of RANGES: the last hour by its slots, or whole days of `zone` up to and with today."""
     if name == "1h":
-        last = _floor(now, _MINUTE)
-        edges = tuple(last + _MINUTE * ahead for ahead in range(-59, 2))
-        return Range(name=name, zone=zone, at=now, edges=edges, unit=_MINUTE)
+        last = _floor(now, SLOT)
+        edges = tuple(last + SLOT * ahead for ahead in range(1 - _HOUR // SLOT, 2))
+        return Range(name=name, zone=zone, at=now, edges=edges, unit=SLOT)
     today = now.astimezone(zone).date()
     return _of_days(name, today - timedelta(days=_DAYS[name] - 1), today, zone, now)
 
@@ -81,5 +83,6 @@ def _of_days(name: str, first: date, last: date, zone: ZoneInfo, now: datetime) 
 
 
 def _floor(at: datetime, unit: timedelta) -> datetime:
-    whole = at.astimezone(UTC).replace(second=0, microsecond=0)
-    return whole.replace(minute=0) if unit == _HOUR else whole
+    at = at.astimezone(UTC)
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    return hour + (at - hour) // unit * unit

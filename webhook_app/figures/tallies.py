@@ -1,31 +1,37 @@
 """The one reader of counts: sums over a range of hours, from the tallies and the deltas not folded yet.
 
 A tally and its deltas are read in one statement, so that a fold in between is seen whole or not at all. Whole days
-(Iraq's) are read by the day, so that a month is few rows, however many messages.
+(Iraq's) are read by the day, so that a month is few rows, however many messages; `by_slot`, what is within the last
+hours is read by the slot, and may begin and end at any.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    FromClause,
     Row,
     Select,
+    Subquery,
     Table,
+    and_,
+    bindparam,
     case,
     cast,
-    column,
     func,
     or_,
     select,
     union_all,
-    values,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from .. import counting
@@ -41,6 +47,9 @@ from ..models import (
     HourTally,
     PartDelta,
     PartTally,
+    SlotCellTally,
+    SlotPartTally,
+    SlotTally,
 )
 from ..status import OUTCOMES
 
@@ -102,32 +111,38 @@ def hours(session: Session, start: datetime, end: datetime) -> list[HourCount]:
     return _each(HourCount, found)
 
 
-def cells(session: Session, start: datetime, end: datetime, *by: str) -> list[CellCount]:
-    """By what is named of hour, carrier, channel and status; in that order."""
-    read = _by_hour if "hour" in by else _in_all
-    return _each(CellCount, read(session, _BY_CELL, start, end, by, COUNT_SUMS))
+def cells(session: Session, start: datetime, end: datetime, *by: str, by_slot: bool = False) -> list[CellCount]:
+    """By what is named of hour (not `by_slot`), carrier, channel and status; in that order."""
+    if "hour" in by:
+        return _each(CellCount, _by_hour(session, _BY_CELL, start, end, by, COUNT_SUMS))
+    return day_cells(session, (start, end), *by, by_slot=by_slot)
 
 
-def parts(session: Session, part: str, start: datetime, end: datetime, *by: str) -> list[PartCount]:
-    """Of `part` (took, path or reason) by what is named of hour, carrier, channel, word and place; in that order."""
-    read = _by_hour if "hour" in by else _in_all
-    return _each(PartCount, read(session, _BY_PART, start, end, by, PART_SUMS, part=part))
+def parts(
+    session: Session, part: str, start: datetime, end: datetime, *by: str, by_slot: bool = False
+) -> list[PartCount]:
+    """Of `part` (took, path or reason) by what is named of hour (not `by_slot`), carrier, channel, word and place; in
+    that order. `by_slot`, only some words are known: see SlotPartTally."""
+    if "hour" in by:
+        return _each(PartCount, _by_hour(session, _BY_PART, start, end, by, PART_SUMS, part))
+    return day_parts(session, part, (start, end), *by, by_slot=by_slot)
 
 
-def days(session: Session, edges: Sequence[datetime]) -> list[HourCount]:
+def days(session: Session, edges: Sequence[datetime], *, by_slot: bool = False) -> list[HourCount]:
     """As `hours`, those of each span added up: `edges` are one more than spans, and `hour` is a span's start."""
-    found = _by_span(session, _BY_STATUS, edges, ("hour", "status"), _BY_STATUS_SUMS)
-    return _each(HourCount, found)
+    return _each(HourCount, _by_span(session, _BY_STATUS, edges, ("hour", "status"), _BY_STATUS_SUMS, by_slot=by_slot))
 
 
-def day_cells(session: Session, edges: Sequence[datetime], *by: str) -> list[CellCount]:
+def day_cells(session: Session, edges: Sequence[datetime], *by: str, by_slot: bool = False) -> list[CellCount]:
     """As `cells`, with the spans of `days`."""
-    return _each(CellCount, _by_span(session, _BY_CELL, edges, by, COUNT_SUMS))
+    return _each(CellCount, _by_span(session, _BY_CELL, edges, by, COUNT_SUMS, by_slot=by_slot))
 
 
-def day_parts(session: Session, part: str, edges: Sequence[datetime], *by: str) -> list[PartCount]:
+def day_parts(
+    session: Session, part: str, edges: Sequence[datetime], *by: str, by_slot: bool = False
+) -> list[PartCount]:
     """As `parts`, with the spans of `days`."""
-    return _each(PartCount, _by_span(session, _BY_PART, edges, by, PART_SUMS, part=part))
+    return _each(PartCount, _by_span(session, _BY_PART, edges, by, PART_SUMS, part, by_slot=by_slot))
 
 
 def settled(session: Session, start: datetime, end: datetime) -> list[Settled]:
@@ -138,7 +153,7 @@ def settled(session: Session, start: datetime, end: datetime) -> list[Settled]:
 
 def charged_iqd(session: Session, start: datetime, end: datetime) -> int:
     """For all messages asked for in these hours."""
-    found = _in_all(session, _BY_STATUS, start, end, (), ("charged_iqd",))
+    found = _by_span(session, _BY_STATUS, (start, end), (), ("charged_iqd",))
     return int(found[0].charged_iqd) if found else 0
 
 
@@ -167,106 +182,175 @@ def _each(kind: type[Count], found: Sequence[Row[Any]]) -> list[Count]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """Where the same is counted: by the day, by the hour, and not folded yet."""
+    """Where the same is counted: by the day, by the hour, by the slot, and not folded yet."""
 
     days: Table
     hours: Table
+    slots: Table
     deltas: Table
 
 
 def _read(*models: Any) -> _Read:
-    days, hours, deltas = (model.__table__ for model in models)
-    return _Read(days=days, hours=hours, deltas=deltas)
+    days, hours, slots, deltas = (model.__table__ for model in models)
+    return _Read(days=days, hours=hours, slots=slots, deltas=deltas)
 
 
-_BY_STATUS, _BY_STATUS_SUMS = _read(DayTally, HourTally, Delta), (*COUNT_SUMS, "samples")
-_BY_CELL = _read(DayCellTally, CellTally, Delta)
-_BY_PART = _read(DayPartTally, PartTally, PartDelta)
+_BY_STATUS, _BY_STATUS_SUMS = _read(DayTally, HourTally, SlotTally, Delta), (*COUNT_SUMS, "samples")
+_BY_CELL = _read(DayCellTally, CellTally, SlotCellTally, Delta)
+_BY_PART = _read(DayPartTally, PartTally, SlotPartTally, PartDelta)
+_DAY = timedelta(days=1)
+
+_Span = tuple[datetime, datetime, datetime]  # what it is called by, where it begins and where it ends
 
 
 def _by_hour(
-    session: Session, read: _Read, start: datetime, end: datetime, by: Sequence[str], sums: Sequence[str], **alike: str
+    session: Session,
+    read: _Read,
+    start: datetime,
+    end: datetime,
+    by: Sequence[str],
+    sums: Sequence[str],
+    part: str = "",
 ) -> Sequence[Row[Any]]:
-    selects = [
-        _of(table, by, sums, alike).where(table.c.hour >= start, table.c.hour < end)
-        for table in (read.hours, read.deltas)
-    ]
-    return _summed(session, selects, by, sums)
-
-
-def _in_all(
-    session: Session, read: _Read, start: datetime, end: datetime, by: Sequence[str], sums: Sequence[str], **alike: str
-) -> Sequence[Row[Any]]:
-    selects = [
-        _of(table, by, sums, alike).where(_began(table) >= from_, _began(table) < until)
-        for table, pieces in _pieces(read, start, end).items()
-        for from_, until in pieces
-    ]
-    return _summed(session, selects, by, sums)
+    return session.execute(_hourly(read, tuple(by), tuple(sums), part), {"start": start, "end": end}).all()
 
 
 def _by_span(
-    session: Session, read: _Read, edges: Sequence[datetime], by: Sequence[str], sums: Sequence[str], **alike: str
+    session: Session,
+    read: _Read,
+    edges: Sequence[datetime],
+    by: Sequence[str],
+    sums: Sequence[str],
+    part: str = "",
+    *,
+    by_slot: bool = False,
 ) -> Sequence[Row[Any]]:
-    pieces: dict[Table, list[tuple[datetime, datetime, datetime]]] = defaultdict(list)
+    """By what is named, where `hour` is the start of a span."""
+    spans: dict[str, list[_Span]] = defaultdict(list)
     for start, end in pairwise(edges):
-        for table, found in _pieces(read, start, end).items():
-            pieces[table] += [(start, *piece) for piece in found]
-    selects = []
-    for table, spans in pieces.items():
-        if not spans:  # whole days only, or none: PostgreSQL has no empty VALUES
-            continue
-        span = values(*_SPAN, name=f"span_{table.name}").data(spans).cte()
-        inside = (_began(table) >= span.c.from_, _began(table) < span.c.until)
-        selects.append(_of(table, by, sums, alike, hour=span.c.start).where(*inside))
-    return _summed(session, selects, by, sums)
+        for name, pieces in _pieces(start, end, by_slot=by_slot).items():
+            spans[name] += [(start, *piece) for piece in pieces]
+    if not spans:
+        return []
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    statement = _spanned(read, tuple(spans), tuple(by), tuple(sums), part, by_slot=by_slot, is_sqlite=is_sqlite)
+    return session.execute(statement, _told(spans, is_sqlite=is_sqlite)).all()
 
 
-_DAY = timedelta(days=1)
-_SPAN = [column(name, UtcDateTime) for name in ("start", "from_", "until")]
-
-
-def _pieces(read: _Read, start: datetime, end: datetime) -> dict[Table, list[tuple[datetime, datetime]]]:
-    """Where to read a range: whole days by the day, what is left at its ends by the hour."""
+def _pieces(start: datetime, end: datetime, *, by_slot: bool) -> dict[str, list[tuple[datetime, datetime]]]:
+    """Where to read a span: whole days by the day, what is left at its ends by the hour."""
+    if by_slot:
+        return {"slots": [(start, end)], "deltas": [(start, end)]}
     first, last = counting.day_of(start), counting.day_of(end)
     first += _DAY if first < start else timedelta(0)
     if first >= last:
-        return {read.hours: [(start, end)], read.deltas: [(start, end)]}
+        return {"hours": [(start, end)], "deltas": [(start, end)]}
     ends = [(from_, until) for from_, until in ((start, first), (last, end)) if from_ < until]
-    return {read.days: [(first, last)], read.hours: ends, read.deltas: [(start, end)]}
+    return {"days": [(first, last)], **({"hours": ends} if ends else {}), "deltas": [(start, end)]}
 
 
-def _began(table: Table) -> ColumnElement[datetime]:
-    return table.c.day if "day" in table.c else table.c.hour
+# Made once each: to build and to compile a statement costs more than to run it. So spans are data, not part of it.
 
 
-def _summed(
-    session: Session, selects: Sequence[Select[Any]], by: Sequence[str], sums: Sequence[str]
-) -> Sequence[Row[Any]]:
+@cache
+def _hourly(read: _Read, by: tuple[str, ...], sums: tuple[str, ...], part: str) -> Select[Any]:
+    start, end = bindparam("start", type_=UtcDateTime), bindparam("end", type_=UtcDateTime)
+    tables = (read.hours, read.deltas)
+    selects = [
+        _of(table, by, sums).where(table.c.hour >= start, table.c.hour < end, *_is_of(table, part)) for table in tables
+    ]
+    return _summed(selects, by, sums)
+
+
+@cache
+def _spanned(
+    read: _Read,
+    names: tuple[str, ...],
+    by: tuple[str, ...],
+    sums: tuple[str, ...],
+    part: str,
+    *,
+    by_slot: bool,
+    is_sqlite: bool,
+) -> Select[Any]:
+    selects = []
+    for name in names:
+        table: FromClause = getattr(read, name)
+        span = _spans(name, is_sqlite=is_sqlite)
+        began = table.c.day if name == "days" else table.c.slot if by_slot else table.c.hour
+        of_part = _is_of(table, part)
+        if name == "deltas":
+            table = _summed_deltas(read.deltas, began, [word for word in by if word != "hour"], sums, of_part)
+            began, of_part = table.c.began, []
+        # An outer join, so that no planner reads the table first: a span without a row sums up to nothing, and is left
+        # out as such.
+        joined = span.outerjoin(table, and_(began >= span.c.from_, began < span.c.until, *of_part))
+        selects.append(_of(table, by, sums, hour=span.c.start).select_from(joined))
+    return _summed(selects, by, sums)
+
+
+def _summed_deltas(
+    deltas: Table,
+    began: ColumnElement[Any],
+    words: Sequence[str],
+    sums: Sequence[str],
+    of_part: Sequence[ColumnElement[bool]],
+) -> Subquery:
+    """All of them in few rows: otherwise they would be gone through for each span."""
+    key = [began.label("began"), *(deltas.c[name] for name in words)]
+    summed = [func.sum(column).label(column.name) for column in _of(deltas, (), sums).selected_columns]
+    return select(*key, *summed).where(*of_part).group_by(*key).subquery("deltas_summed")
+
+
+def _spans(name: str, *, is_sqlite: bool) -> Subquery:
+    """The spans that `_told` hands over under this name, as a table."""
+    if is_sqlite:
+        each = func.json_each(bindparam(name)).table_valued("value", name=f"{name}_told")
+        ends = [func.json_extract(each.c.value, f"$[{place}]", type_=UtcDateTime) for place in range(3)]
+    else:
+        ends = [
+            func.unnest(bindparam(f"{name}_{place}", type_=ARRAY(UtcDateTime)), type_=UtcDateTime) for place in range(3)
+        ]
+    named = [end.label(label) for end, label in zip(ends, ("start", "from_", "until"), strict=True)]
+    return select(*named).subquery(f"{name}_span")
+
+
+def _told(spans: Mapping[str, Sequence[_Span]], *, is_sqlite: bool) -> dict[str, Any]:
+    if is_sqlite:  # keeps times as text in UTC
+        return {
+            name: json.dumps([[f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}" for at in span] for span in told])
+            for name, told in spans.items()
+        }
+    return {f"{name}_{place}": [span[place] for span in told] for name, told in spans.items() for place in range(3)}
+
+
+def _summed(selects: Sequence[Select[Any]], by: Sequence[str], sums: Sequence[str]) -> Select[Any]:
     """One statement, so that a fold in between is seen whole or not at all."""
     both = union_all(*selects).subquery()
     key = [both.c[name] for name in by]
     # PostgreSQL sums whole numbers to decimals.
     summed = [cast(func.sum(both.c[name]), BigInteger).label(name) for name in sums]
     is_any = or_(*(func.sum(both.c[name]) != 0 for name in sums))  # what all have left is nothing any more
-    return session.execute(select(*key, *summed).group_by(*key).having(is_any).order_by(*key)).all()
+    return select(*key, *summed).group_by(*key).having(is_any).order_by(*key)
 
 
-def _if(table: Table, condition: ColumnElement[bool]) -> ColumnElement[int]:
+def _if(table: FromClause, condition: ColumnElement[bool]) -> ColumnElement[int]:
     return case((condition, table.c.messages), else_=0)
 
 
 # Sums that are no column's own.
-_SUMMED: Mapping[str, Callable[[Table], ColumnElement[int]]] = {
+_SUMMED: Mapping[str, Callable[[FromClause], ColumnElement[int]]] = {
     "samples": lambda table: _if(table, table.c.is_sample),
     "delivered": lambda table: _if(table, table.c.status.in_(OUTCOMES["delivered"])),
     "failed": lambda table: _if(table, table.c.status.in_(OUTCOMES["failed"])),
 }
 
 
-def _of(
-    table: Table, by: Sequence[str], sums: Sequence[str], alike: Mapping[str, str], **instead: ColumnElement[Any]
-) -> Select[Any]:
+def _of(table: FromClause, by: Sequence[str], sums: Sequence[str], **instead: ColumnElement[Any]) -> Select[Any]:
     named = [(instead[name] if name in instead else table.c[name]).label(name) for name in by]
-    chosen = [(_SUMMED[name](table) if name in _SUMMED else table.c[name]).label(name) for name in sums]
-    return select(*named, *chosen).where(*(table.c[name] == value for name, value in alike.items()))
+    chosen = [(table.c[name] if name in table.c else _SUMMED[name](table)).label(name) for name in sums]
+    return select(*named, *chosen)
+
+
+def _is_of(table: FromClause, part: str) -> list[ColumnElement[bool]]:
+    return [table.c.part == part] if part else []

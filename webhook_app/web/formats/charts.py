@@ -245,6 +245,8 @@ def span_label(start: datetime, end: datetime, zone: ZoneInfo) -> str:
     first, last = start.astimezone(zone), end.astimezone(zone)
     if end - start <= timedelta(minutes=1):
         return f"{first:%H:%M}"
+    if end - start < timedelta(hours=1):
+        return gettext("%(first)s to %(last)s", first=f"{first:%H:%M}", last=f"{last:%H:%M}")
     date = format_local(first, "EEE d MMM")
     if end - start >= timedelta(hours=23):
         return date

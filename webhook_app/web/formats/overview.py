@@ -60,7 +60,7 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
 def range_label(range_: Range) -> str:
     """The days, or the hour, that a range is of: "22 Nov", "16 Nov to 22 Nov", "11:05 to 12:05"."""
     first, last = range_.start.astimezone(range_.zone), range_.end.astimezone(range_.zone)
-    if range_.is_by_minute:
+    if range_.is_by_slot:
         return gettext("%(first)s to %(last)s", first=f"{first:%H:%M}", last=f"{last:%H:%M}")
     days = [format_local(at, "EEE d MMM") for at in (first, last - timedelta(hours=1))]
     return days[0] if range_.days <= 1 else gettext("%(first)s to %(last)s", first=days[0], last=days[1])
@@ -68,7 +68,7 @@ def range_label(range_: Range) -> str:
 
 def compared_until(range_: Range) -> str:
     """The time of day up to which a range that goes on is compared: its figures count on, the hour is not over."""
-    if range_.is_by_minute or range_.over_end == range_.end:
+    if range_.is_by_slot or range_.over_end == range_.end:
         return ""
     return f"{range_.over_end.astimezone(range_.zone):%H:%M}"
 

@@ -38,7 +38,7 @@ _WORDS = {
 }
 _MUCH = 0.1  # by less of itself a time to deliver varies anyway
 _RANGES_BEFORE = {
-    "1h": N_("vs. the hour before, without this minute"),
+    "1h": N_("vs. the hour before, without these five minutes"),
     "today": N_("vs. yesterday"),
     "7d": N_("vs. the 7 days before"),
     "30d": N_("vs. the 30 days before"),
