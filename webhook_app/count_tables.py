@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .database import Base, UtcDateTime
 
+# On PostgreSQL each addition to a row takes a number, though the row keeps its own: 32 bits would last two busy years.
+_ID = BigInteger().with_variant(Integer, "sqlite")
+
 
 class _Count:
     """What is counted: messages and money by the hour asked (UTC) and by what lists can be filtered by."""
@@ -37,7 +40,7 @@ class Delta(_Count, Base):
 
     __tablename__ = "delta"
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    id: Mapped[int] = mapped_column(_ID, primary_key=True)
     slot: Mapped[datetime | None] = mapped_column(UtcDateTime)  # None: of the hour, and of none of its slots
 
 
@@ -46,7 +49,7 @@ class Tally(_Count, Base):
 
     __tablename__ = "tally"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(_ID, primary_key=True)
     __table_args__ = (UniqueConstraint(*COUNT_KEY, name="uq_tally_key"),)
 
 
@@ -148,7 +151,7 @@ class PartDelta(_Part, Base):
 
     __tablename__ = "part_delta"
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    id: Mapped[int] = mapped_column(_ID, primary_key=True)
     hour: Mapped[datetime] = mapped_column(UtcDateTime)
     slot: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -158,7 +161,7 @@ class PartTally(_Part, Base):
 
     __tablename__ = "part_tally"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(_ID, primary_key=True)
     hour: Mapped[datetime] = mapped_column(UtcDateTime)
     __table_args__ = (UniqueConstraint("part", "hour", *PART_KEY[2:], name="uq_part_tally_key"),)
 
@@ -166,7 +169,7 @@ class PartTally(_Part, Base):
 class DayPartTally(_Part, Base):
     __tablename__ = "day_part_tally"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(_ID, primary_key=True)
     day: Mapped[datetime] = mapped_column(UtcDateTime)
     __table_args__ = (UniqueConstraint("part", "day", *DAY_PART_KEY[2:], name="uq_day_part_tally_key"),)
 

@@ -55,6 +55,10 @@ def upgrade() -> None:
     )
     op.add_column("delta", sa.Column("slot", sa.DateTime(timezone=True), nullable=True))
     op.add_column("part_delta", sa.Column("slot", sa.DateTime(timezone=True), nullable=True))
+    if op.get_bind().dialect.name == "postgresql":  # where each addition to a row takes a number
+        for table in ("tally", "part_tally", "day_part_tally"):
+            op.alter_column(table, "id", type_=sa.BigInteger())
+            op.execute(f"ALTER SEQUENCE {table}_id_seq AS BIGINT")
 
 
 def downgrade() -> None:
