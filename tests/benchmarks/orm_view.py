@@ -96,8 +96,10 @@ def _merge(session: Session, message: Message, report: Report, now: datetime) ->
 
 
 def _count(message: Message, sign: int) -> dict[str, Any]:
+    at = message.created_at.replace(second=0, microsecond=0)
     return {
-        "hour": message.created_at.replace(minute=0, second=0, microsecond=0),
+        "hour": at.replace(minute=0),
+        "slot": at.replace(minute=at.minute // 5 * 5),
         "status": message.status,
         "carrier": message.carrier,
         "channel": message.channel or "",

@@ -1,14 +1,27 @@
 """Lists of messages: a page of those that match, how many there are, and what a search finds."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, true, union, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+    true,
+    union,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from .. import status
@@ -93,14 +106,26 @@ def tabs(database: Database, filter_: Filter, zone: ZoneInfo) -> tuple[StatusCou
     return (every, *of_each)
 
 
+def matching(database: Database, filter_: Filter, zone: ZoneInfo) -> StatusCount:
+    """How many there are under all of the filter's conditions: one of its `tabs`, without counting the others."""
+    lanes = filter_.lanes(zone)
+    if any(lane.looked_at for lane in lanes):
+        return next(tab for tab in tabs(database, filter_, zone) if tab.status == filter_.status)
+    return StatusCount(status=filter_.status, count=_found(database, lanes, union_all))
+
+
 def search_count(database: Database, query: str) -> int:
     """How many messages a search finds, capped."""
-    lanes = understand(query).lanes()
+    return _found(database, understand(query).lanes(), union)
+
+
+def _found(database: Database, lanes: Sequence[Lane], together: Callable[..., CompoundSelect[Any]]) -> int:
     if not lanes:
         return 0
     each = [_subselect(select(Message.id).where(*lane.found_by).limit(COUNT_CAP)) for lane in lanes]
+    counted = select(together(*each).subquery()).limit(COUNT_CAP).subquery()
     with database.reading() as session:
-        return min(session.scalar(select(func.count()).select_from(union(*each).subquery())) or 0, COUNT_CAP)
+        return session.scalar(select(func.count()).select_from(counted)) or 0
 
 
 def newest(session: Session, now: datetime, limit: int, statuses: Sequence[Status] = ()) -> tuple[MessageRow, ...]:

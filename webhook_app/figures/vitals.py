@@ -13,7 +13,7 @@ from ..status import NO_REPORT_AFTER, OUTCOMES
 from .messages import COUNT_CAP
 
 _BEAT_WITHIN = timedelta(minutes=1)
-_LOOKED_THROUGH = 1_000
+_LOOKED_THROUGH = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def _unfolded(session: Session) -> int:
 
 def _oldest_open_at(session: Session, now: datetime) -> datetime | None:
     """Looked up status by status, by its index; among those that are sent many may be closed, so that only the oldest
-    thousand are looked at."""
+    two hundred are looked at."""
     since = first_id(now - NO_REPORT_AFTER)
     oldest = [
         select(Message.created_at, Message.closed)

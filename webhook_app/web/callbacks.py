@@ -67,7 +67,9 @@ class Answer:
         self._outcome.add_done_callback(lambda _outcome: tell())
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self._start(self._outcome)
+        outcome = self._outcome
+        del self._outcome  # which knows whom to tell, who knows this: a circle is memory until the next collection
+        yield self._start(outcome)
 
 
 class Door:

@@ -1,6 +1,5 @@
 """The pages of messages: the list and what it is narrowed to, a search, and one message. Their routes are `pages`'."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +32,7 @@ def messages() -> ResponseReturnValue:
         "messages",
         page=figures.page(database, filter_, zone, now(), before=id_of("before"), after=id_of("after")),
         tabs=tabs,
-        matching=_of_status(tabs, filter_),
+        matching=next(tab for tab in tabs if tab.status == filter_.status),
         filter=as_asked(),
         senders=[sender.sender_id for sender in senders or ()],
         **chip_words(filter_),
@@ -66,7 +65,7 @@ def how_many(filter_: Filter, query: str) -> StatusCount:
     """Of a search where there is one, else under a filter; capped."""
     if query:
         return StatusCount(status=None, count=figures.search_count(wasl().database, query))
-    return _of_status(figures.tabs(wasl().database, filter_, wasl().settings.time_zone), filter_)
+    return figures.matching(wasl().database, filter_, wasl().settings.time_zone)
 
 
 def chip_words(filter_: Filter) -> dict[str, Any]:
@@ -121,10 +120,6 @@ def check(message_id: UUID) -> ResponseReturnValue:
     except OtpiqError:
         flash(_("OTPIQ gave no answer that helps; what it said stands in the timeline."), "error")
     return redirect(url_for("pages.message", message_id=message_id), 303)
-
-
-def _of_status(tabs: Iterable[StatusCount], filter_: Filter) -> StatusCount:
-    return next(tab for tab in tabs if tab.status == filter_.status)
 
 
 def _like_in_form() -> UUID | None:
