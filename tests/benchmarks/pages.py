@@ -149,19 +149,14 @@ def _shops(folder: Path, store: str, sizes: Sequence[int], keep: bool) -> Iterat
 def _shop(folder: Path, server: PostgreSql | None, simulator: Simulator, messages: int) -> Iterator[Shop]:
     name = f"pages_{messages}"
     url = server.database(name) if server else f"sqlite:///{folder / name}.db"
-    with opened(url) as database:
+    with opened(url) as database:  # unlike the app's own, it waits as long as counting rows takes
         filling.fill(database, messages)
         traffic.store(database, [])
         if recounting.recount(database, check_only=True).differences:
             raise RuntimeError("the counts are not those of the messages")
-    app = create_app(make_config(url, folder, OTPIQ_BASE_URL=simulator.base_url))
-    yield Shop(
-        messages=messages,
-        database=app.extensions["wasl"].database,
-        visitor=Visitor(app),
-        paths=every_page.paths(app),
-    )
-    close(app)
+        app = create_app(make_config(url, folder, OTPIQ_BASE_URL=simulator.base_url))
+        yield Shop(messages=messages, database=database, visitor=Visitor(app), paths=every_page.paths(app))
+        close(app)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from webhook_app.figures.overview_rows import FEW, WeekHour
@@ -67,11 +68,14 @@ def week_chart(week: Sequence[WeekHour], size: Size, zone: ZoneInfo, *, mirrored
             text_y=top + row * height + height / 2 + 3.5,
             tone=rate_tone(one.delivered_percent, one.settled),
             text=_whole(one.delivered_percent) if one.settled >= FEW else "",
-            title=_link_title(one, zone),
+            title=_link_title(one, long_names[one.day], last_day(one.last_start.astimezone(zone).date())),
             link=_last(one, zone),
         )
 
-    names = [day_name(day, short=tall) for day in range(DAYS)]
+    # 168 squares, and few words: to say a date costs more than to draw it.
+    last_day = cache(lambda day: format_local(datetime.combine(day, time()), "d MMM"))
+    long_names = [day_name(day) for day in range(DAYS)]
+    names = [day_name(day, short=True) for day in range(DAYS)] if tall else long_names
     hours = [f"{hour:02}" for hour in range(HOURS)]
     across, down = (names, [f"{hour}:00" for hour in hours]) if tall else (hours, names)
     return WeekChart(
@@ -128,9 +132,9 @@ def _whole(value: float | None) -> str:
     return f"{min(value, 99.0) if value < 100 else value:.0f}"
 
 
-def _title(one: WeekHour) -> str:
+def _title(one: WeekHour, day: str) -> str:
     known = {
-        "day": day_name(one.day),
+        "day": day,
         "start": f"{one.hour:02}:00",
         "end": f"{(one.hour + 1) % HOURS:02}:00",
         "percent": percent(one.delivered_percent),
@@ -142,12 +146,12 @@ def _title(one: WeekHour) -> str:
     return gettext("%(day)s, %(start)s to %(end)s: %(percent)s%%, %(delivered)s of %(settled)s delivered", **known)
 
 
-def _link_title(one: WeekHour, zone: ZoneInfo) -> str:
+def _link_title(one: WeekHour, day: str, last_day: str) -> str:
     """The square tells of all such hours, its link shows the last of them."""
+    title = _title(one, day)
     if one.times < 2:
-        return _title(one)
-    day = format_local(one.last_start.astimezone(zone), "d MMM")
-    return gettext("%(title)s. Messages of the last of them: %(day)s", title=_title(one), day=day)
+        return title
+    return gettext("%(title)s. Messages of the last of them: %(day)s", title=title, day=last_day)
 
 
 def _last(one: WeekHour, zone: ZoneInfo) -> dict[str, str]:
