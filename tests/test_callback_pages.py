@@ -285,6 +285,8 @@ FINDINGS = [
     ([minute(accepted=1)], "The one callback of the last hour was taken in"),
     ([minute(accepted=1200, late=30), minute(repeat=4)], "All 1,234 callbacks of the last hour were taken in"),
     ([minute(accepted=8, orphan=1, quarantined=2)], "3 of 11 callbacks of the last hour led to nothing"),
+    ([minute(orphan=1)], "The one callback of the last hour led to nothing"),
+    ([minute(wrong_secret=1)], "The one callback of the last hour was refused: wrong secret"),
     (
         [minute(accepted=8, orphan=1, too_big=2, wrong_secret=1), minute(wrong_secret=3)],
         "6 of 15 were refused in the last hour, mostly for: wrong secret",

@@ -35,13 +35,15 @@ _being_made = threading.BoundedSemaphore(2)  # of each process, so that callback
 
 @blueprint.route("/messages/export", methods=["GET", "POST"])
 def export() -> ResponseReturnValue:
-    """200 the file, streamed, or its form while no format is named; 400 with the form when the reason for whole numbers
-    will not do; 503 while two others are being made."""
+    """200 the file, streamed, or its form while no format is named; 400 for any other format, and with the form when
+    the reason for whole numbers will not do; 503 while two others are being made."""
     query = asked_search() if request.method == "POST" else ""
     filter_ = asked_filter()
     kind, why = request.form.get("format", ""), request.form.get("why", "").strip()
-    if kind not in _KINDS:
+    if not kind:
         return _form(filter_, query)
+    if kind not in _KINDS:
+        abort(400, _("%(name)s: must be one of %(allowed)s", name="format", allowed=", ".join(_KINDS)))
     if why:
         try:
             reveals.note_export(wasl().database, _chosen(query), current_user.name, why, now())

@@ -175,7 +175,10 @@ def intake_finding(minutes: Sequence[IntakeMinute]) -> str:
     if refused:
         cause = cause_words(_commonest_cause(minutes)).title
         text = N_("%(refused)s of %(all)s were refused in the last hour, mostly for: %(cause)s")
-        return gettext(text, cause=cause.lower(), **known)
+        alone = N_("The one callback of the last hour was refused: %(cause)s")
+        return gettext(text if taken + refused > 1 else alone, cause=cause.lower(), **known)
+    if unplaced and taken == 1:
+        return gettext("The one callback of the last hour led to nothing")
     if unplaced:
         return gettext("%(unplaced)s of %(all)s callbacks of the last hour led to nothing", **known)
     return ngettext(
