@@ -173,10 +173,11 @@ def intake_finding(minutes: Sequence[IntakeMinute]) -> str:
         return gettext("No callback in the last hour")
     known = {"all": f"{taken + refused:,}", "refused": f"{refused:,}", "unplaced": f"{unplaced:,}"}
     if refused:
-        cause = cause_words(_commonest_cause(minutes)).title
+        cause = cause_words(_commonest_cause(minutes)).title.lower()
+        if taken + refused == 1:
+            return gettext("The one callback of the last hour was refused: %(cause)s", cause=cause)
         text = N_("%(refused)s of %(all)s were refused in the last hour, mostly for: %(cause)s")
-        alone = N_("The one callback of the last hour was refused: %(cause)s")
-        return gettext(text if taken + refused > 1 else alone, cause=cause.lower(), **known)
+        return gettext(text, cause=cause, **known)
     if unplaced and taken == 1:
         return gettext("The one callback of the last hour led to nothing")
     if unplaced:
