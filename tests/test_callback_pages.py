@@ -331,7 +331,7 @@ def test_a_bar_of_nothing_but_refusals_leads_to_their_causes(browser: Browser, d
 def test_a_flood_of_refusals_flattens_nothing_else(app: Flask) -> None:
     quiet, flooded = [minute(accepted=5, too_big=1)], [minute(accepted=5, too_big=600_000)]
     with app.test_request_context():
-        drawn = [intake.intake_chart(minutes, intake.SIZES["wide"], BAGHDAD).bars[0] for minutes in (quiet, flooded)]
+        drawn = [intake.intake_charts(minutes, BAGHDAD)[0].bars[0] for minutes in (quiet, flooded)]
     assert drawn[0].segments == drawn[1].segments
 
 
@@ -339,7 +339,7 @@ def test_time_runs_from_right_to_left_in_a_mirrored_picture(app: Flask) -> None:
     minutes = [minute(accepted=1), minute(accepted=2)]
     with app.test_request_context():
         plain, mirrored = (
-            intake.intake_chart(minutes, intake.SIZES["wide"], BAGHDAD, mirrored=mirror) for mirror in (False, True)
+            intake.intake_charts(minutes, BAGHDAD, mirrored=mirror)[0] for mirror in (False, True)
         )
     assert [bar.x for bar in plain.bars] == [bar.x for bar in mirrored.bars][::-1]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -225,10 +226,8 @@ def test_the_week_says_when_it_is_bad(week: list[WeekHour], said: str) -> None:
 
 
 def test_the_week_starts_on_saturday_and_hours_run_the_reader_s_way() -> None:
-    wide, mirrored, tall = (
-        weekdays.week_chart(USUAL, weekdays.SIZES[size], BAGHDAD, mirrored=way)
-        for size, way in (("wide", False), ("wide", True), ("tall", False))
-    )
+    wide, tall = weekdays.week_charts(USUAL, BAGHDAD)
+    mirrored, _tall = weekdays.week_charts(USUAL, BAGHDAD, mirrored=True)
     assert [mark.text for mark in wide.rows] == [
         *("Saturday", "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
     ]
@@ -243,17 +242,18 @@ def test_the_week_starts_on_saturday_and_hours_run_the_reader_s_way() -> None:
 
 
 def test_a_square_says_its_numbers_and_leads_to_the_last_such_hour() -> None:
-    chart = weekdays.week_chart([an_hour(1, 12, 199, 1)], weekdays.SIZES["wide"], BAGHDAD)
-    (square,) = chart.squares
-    assert square.title == "Sunday, 12:00 to 13:00: 99.5%, 199 of 200 delivered"
-    assert (square.text, square.tone) == ("99", "ok")
-    assert square.link == {"from": "2026-11-22T12:00", "to": "2026-11-22T13:00"}
+    charts = weekdays.week_charts([an_hour(1, 12, 199, 1)], BAGHDAD)
+    wide, tall = (square.told for chart in charts for square in chart.squares)
+    assert wide == tall
+    assert wide.title == "Sunday, 12:00 to 13:00: 99.5%, 199 of 200 delivered"
+    assert (wide.text, wide.tone) == ("99", "ok")
+    assert parse_qs(wide.link) == {"from": ["2026-11-22T12:00"], "to": ["2026-11-22T13:00"]}
 
 
 def test_a_square_of_several_such_hours_says_which_of_them_it_leads_to() -> None:
-    (square,) = weekdays.week_chart([an_hour(1, 12, 569, 431, times=4)], weekdays.SIZES["wide"], BAGHDAD).squares
-    assert square.text == "57"
-    assert square.title == (
+    told = weekdays.week_charts([an_hour(1, 12, 569, 431, times=4)], BAGHDAD)[0].squares[0].told
+    assert told.text == "57"
+    assert told.title == (
         "Sunday, 12:00 to 13:00: 56.9%, 569 of 1,000 delivered. Messages of the last of them: 22 Nov"
     )
 

@@ -78,7 +78,7 @@ def register(app: Flask) -> None:
         app.add_template_filter(about_phone, about_phone.__name__)
     app.add_template_filter(step_notes)
     app.jinja_env.globals.update(
-        intake_chart=intake_chart,
+        intake_charts=intake_charts,
         hop_strip=hop_strip,
         live_url=live_url,
         providers=words.PROVIDERS,
@@ -103,8 +103,8 @@ def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
     return sentences.step_notes(step, detail)
 
 
-def intake_chart(minutes: tuple[IntakeMinute, ...], size: str, *, mirrored: bool = False) -> charts.BarChart:
-    return intake.intake_chart(minutes, intake.SIZES[size], zone(), mirrored=mirrored)
+def intake_charts(minutes: tuple[IntakeMinute, ...], mirrored: bool) -> tuple[charts.BarChart, ...]:
+    return intake.intake_charts(minutes, zone(), mirrored=mirrored)
 
 
 def hop_strip(tried: tuple[Hop, ...], size: str, *, mirrored: bool = False) -> hops.HopStrip:

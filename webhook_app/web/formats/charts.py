@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, floor, log10
-from typing import Any, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from webhook_app.figures.overview_rows import Bucket
@@ -27,10 +27,10 @@ class Size:
     name: str
 
 
-BAR_SIZES = {
-    "wide": Size(width=960, height=230, labels=9, name="wide"),
-    "tall": Size(width=327, height=280, labels=4, name="tall"),
-}
+BAR_SIZES = (
+    Size(width=960, height=230, labels=9, name="wide"),
+    Size(width=327, height=280, labels=4, name="tall"),
+)
 
 
 class Span(Protocol):
@@ -74,8 +74,9 @@ class Mark:
 class Stack:
     """What one bar shows: how many of each tone, from its foot up, and where a click on it leads."""
 
-    row: Span
+    row: Span  # what is stacked: its numbers are told in a table
     parts: tuple[tuple[str, int], ...]
+    span: str
     title: str
     endpoint: str
     link: Mapping[str, str]  # the endpoint's arguments
@@ -94,11 +95,7 @@ class Bar:
     x: float
     width: float
     segments: tuple[Segment, ...]
-    span: str
-    title: str
-    endpoint: str
-    link: Mapping[str, str]
-    row: Any  # what was stacked: its numbers are told in a table
+    stack: Stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,19 +141,28 @@ def meter(start: float, end: float, *, mirrored: bool = False) -> Meter:
     return Meter(x=round(100 - x - width if mirrored else x, 2), width=round(width, 2))
 
 
-def bar_chart(buckets: Sequence[Bucket], size: Size, zone: ZoneInfo, *, mirrored: bool = False) -> BarChart:
-    """Delivered, failed and waiting stacked in a bar a bucket."""
-    stacks = [
-        Stack(
-            row=bucket,
-            parts=(("ok", bucket.delivered), ("bad", bucket.failed), ("wait", bucket.waiting)),
-            title=_bar_title(bucket, zone),
-            endpoint="pages.messages",
-            link={"from": wire_time(bucket.start, zone), "to": wire_time(bucket.end, zone)},
-        )
-        for bucket in buckets
-    ]
-    return stacked(stacks, size, zone, mirrored=mirrored)
+def bar_charts(buckets: Sequence[Bucket], zone: ZoneInfo, *, mirrored: bool = False) -> tuple[BarChart, ...]:
+    """Delivered, failed and waiting stacked in a bar a bucket: wide, and tall."""
+    stacks = [_stack(bucket, zone) for bucket in buckets]
+    return tuple(stacked(stacks, size, zone, mirrored=mirrored) for size in BAR_SIZES)
+
+
+def _stack(bucket: Bucket, zone: ZoneInfo) -> Stack:
+    span = span_label(bucket.start, bucket.end, zone)
+    return Stack(
+        row=bucket,
+        parts=(("ok", bucket.delivered), ("bad", bucket.failed), ("wait", bucket.waiting)),
+        span=span,
+        title=gettext(
+            "%(time)s: %(delivered)s delivered, %(failed)s failed, %(waiting)s waiting",
+            time=span,
+            delivered=f"{bucket.delivered:,}",
+            failed=f"{bucket.failed:,}",
+            waiting=f"{bucket.waiting:,}",
+        ),
+        endpoint="pages.messages",
+        link={"from": wire_time(bucket.start, zone), "to": wire_time(bucket.end, zone)},
+    )
 
 
 def stacked(
@@ -179,11 +185,7 @@ def stacked(
             width=round(slot - gap, 2),
             segments=_segments(stack, base, (base - 12) / top)
             + _below(stack, base, (foot - base) / max(most_below, 1)),
-            span=span_label(stack.row.start, stack.row.end, zone),
-            title=stack.title,
-            endpoint=stack.endpoint,
-            link=stack.link,
-            row=stack.row,
+            stack=stack,
         )
         for index, stack in enumerate(stacks)
     )
@@ -230,16 +232,6 @@ def _below(stack: Stack, base: float, scale: float) -> tuple[Segment, ...]:
     return (Segment(tone="bad", y=base, height=round(height, 2)),) if stack.below else ()
 
 
-def _bar_title(bucket: Bucket, zone: ZoneInfo) -> str:
-    return gettext(
-        "%(time)s: %(delivered)s delivered, %(failed)s failed, %(waiting)s waiting",
-        time=span_label(bucket.start, bucket.end, zone),
-        delivered=f"{bucket.delivered:,}",
-        failed=f"{bucket.failed:,}",
-        waiting=f"{bucket.waiting:,}",
-    )
-
-
 def span_label(start: datetime, end: datetime, zone: ZoneInfo) -> str:
     """ "15:00 to 15:30", with the day in front where it is a long span: "21 Nov, 18:00 to 00:00"."""
     first, last = start.astimezone(zone), end.astimezone(zone)
@@ -268,15 +260,19 @@ def _time_labels(buckets: Sequence[Span], most: int, zone: ZoneInfo) -> list[tup
     span = buckets[-1].end - buckets[0].start
     starts = [(index, bucket.start.astimezone(zone)) for index, bucket in enumerate(buckets)]
     if span <= timedelta(hours=2):
-        labels = [(index, f"{at:%H:%M}") for index, at in starts if at.minute % 10 == 0]
+        labelled = [(index, at) for index, at in starts if at.minute % 10 == 0]
     elif span <= timedelta(hours=36):
-        labels = [(index, f"{at:%H:%M}") for index, at in starts if at.minute == 0 and at.hour % 3 == 0]
+        labelled = [(index, at) for index, at in starts if at.minute == 0 and at.hour % 3 == 0]
     else:
-        is_week = span <= timedelta(days=10)
-        days = [(index, at) for index, at in starts if at.hour == 0] or starts
-        labels = [(index, format_axis_day(at, of_week=is_week)) for index, at in days]
-    step = max(1, ceil(len(labels) / most))
-    return labels[::step]
+        labelled = [(index, at) for index, at in starts if at.hour == 0] or starts
+    step = max(1, ceil(len(labelled) / most))
+    return [(index, _time_label(at, span)) for index, at in labelled[::step]]
+
+
+def _time_label(at: datetime, of_all: timedelta) -> str:
+    if of_all <= timedelta(hours=36):
+        return f"{at:%H:%M}"
+    return format_axis_day(at, of_week=of_all <= timedelta(days=10))
 
 
 def _edge_safe(x: float, slot: float, text: str, width: float, *, mirrored: bool) -> Mark:

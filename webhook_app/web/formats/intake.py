@@ -11,10 +11,10 @@ from webhook_app.web.formats.charts import BarChart, Size, Stack, span_label, st
 from webhook_app.web.formats.translation import comma, gettext, ngettext
 from webhook_app.web.formats.words import Label
 
-SIZES = {
-    "wide": Size(width=960, height=170, labels=7, name="wide"),
-    "tall": Size(width=327, height=200, labels=4, name="tall"),
-}
+SIZES = (
+    Size(width=960, height=170, labels=7, name="wide"),
+    Size(width=327, height=200, labels=4, name="tall"),
+)
 # What became of a callback: its column's head, its tone, and how many of them are spoken of.
 KINDS: Mapping[str, tuple[str, str, str]] = {
     "accepted": (N_("Accepted"), "ok", N_("%(n)s accepted")),
@@ -195,25 +195,25 @@ def _commonest_cause(minutes: Sequence[IntakeMinute]) -> str:
     return max(sorted(causes), key=lambda cause: sum(minute.counts.get(cause, 0) for minute in minutes))
 
 
-def intake_chart(minutes: Sequence[IntakeMinute], size: Size, zone: ZoneInfo, *, mirrored: bool = False) -> BarChart:
-    """A bar a minute, what was refused below it; a click leads to the callbacks of that minute and before."""
-    return stacked([_stack(minute, zone) for minute in minutes], size, zone, mirrored=mirrored)
+def intake_charts(minutes: Sequence[IntakeMinute], zone: ZoneInfo, *, mirrored: bool = False) -> tuple[BarChart, ...]:
+    """A bar a minute, what was refused below it, wide and tall; a click leads to the callbacks of that minute and
+    before."""
+    stacks = [_stack(minute, zone) for minute in minutes]
+    return tuple(stacked(stacks, size, zone, mirrored=mirrored) for size in SIZES)
 
 
 def _stack(minute: IntakeMinute, zone: ZoneInfo) -> Stack:
     counts = by_kind(minute)
+    told = [gettext(KINDS[kind][2], n=f"{count:,}") for kind, count in counts.items() if count]
     refused = counts.pop("refused")
     is_stored = any(counts.values())
+    span = span_label(minute.start, minute.end, zone)
     return Stack(
         row=minute,
         parts=tuple((KINDS[kind][1], count) for kind, count in counts.items()),
         below=refused,
-        title=_minute_title(minute, zone),
+        span=span,
+        title=gettext("%(time)s: %(counts)s", time=span, counts=comma().join(told)),
         endpoint="callback_pages.callbacks" if is_stored else "callback_pages.refused",
         link={"before": str(first_id(minute.end))} if is_stored else {},
     )
-
-
-def _minute_title(minute: IntakeMinute, zone: ZoneInfo) -> str:
-    parts = [gettext(KINDS[kind][2], n=f"{count:,}") for kind, count in by_kind(minute).items() if count]
-    return gettext("%(time)s: %(counts)s", time=span_label(minute.start, minute.end, zone), counts=comma().join(parts))

@@ -47,13 +47,9 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
         no_channel=NO_CHANNEL,
         sparkline=charts.sparkline,
         meter=charts.meter,
-        bar_chart=lambda buckets, size, mirrored=False: charts.bar_chart(
-            buckets, charts.BAR_SIZES[size], zone(), mirrored=mirrored
-        ),
+        bar_charts=lambda buckets, mirrored: charts.bar_charts(buckets, zone(), mirrored=mirrored),
         pace_chart=lambda paces, size, mirrored: pace.pace_chart(paces, pace.SIZES[size], mirrored=mirrored),
-        week_chart=lambda week, size, mirrored: weekdays.week_chart(
-            week, weekdays.SIZES[size], zone(), mirrored=mirrored
-        ),
+        week_charts=lambda week, mirrored: weekdays.week_charts(week, zone(), mirrored=mirrored),
     )
 
 

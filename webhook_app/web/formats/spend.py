@@ -12,15 +12,11 @@ from flask import Flask
 from webhook_app.budgets import Budgets
 from webhook_app.figures.spend_rows import Forecast, Spend, SpendDay, Waste
 from webhook_app.marking import N_
-from webhook_app.web.formats.charts import BarChart, Mark, Size, Stack, nice_above, span_label, stacked
+from webhook_app.web.formats.charts import BAR_SIZES, BarChart, Mark, Size, Stack, nice_above, span_label, stacked
 from webhook_app.web.formats.numbers import number, percent, wire_time
 from webhook_app.web.formats.translation import comma, format_axis_day, format_local, gettext, ngettext
 from webhook_app.web.formats.words import carrier_name, channel_name
 
-SIZES = {
-    "wide": Size(width=960, height=230, labels=9, name="wide"),
-    "tall": Size(width=327, height=280, labels=4, name="tall"),
-}
 LINE_SIZES = {
     "wide": Size(width=960, height=180, labels=9, name="wide"),
     "tall": Size(width=327, height=200, labels=4, name="tall"),
@@ -81,9 +77,7 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
         budget_lines=budget_lines,
         budget_of_day=budget_of_day,
         spend_finding=lambda spend, limit: spend_finding(spend, limit, zone()),
-        spend_chart=lambda spend, limit, size, mirrored: spend_chart(
-            spend, limit, SIZES[size], zone(), mirrored=mirrored
-        ),
+        spend_charts=lambda spend, limit, mirrored: spend_charts(spend, limit, zone(), mirrored=mirrored),
         balance_chart=lambda spend, size, mirrored: balance_chart(spend, LINE_SIZES[size], zone(), mirrored=mirrored),
     )
 
@@ -106,29 +100,29 @@ def by_channel(day: SpendDay) -> dict[str, int]:
     return found
 
 
-def spend_chart(spend: Spend, limit: int | None, size: Size, zone: ZoneInfo, *, mirrored: bool = False) -> BarChart:
-    """A bar a day, `limit` as a line across; a click leads to the day's messages."""
-    stacks = [
-        Stack(
-            row=day,
-            parts=tuple((channel or "few", iqd) for channel, iqd in by_channel(day).items()),
-            title=_day_title(day, zone),
-            endpoint="pages.messages",
-            link={"from": wire_time(day.start, zone), "to": wire_time(day.end, zone)},
-        )
-        for day in spend.days
-    ]
-    return stacked(stacks, size, zone, mirrored=mirrored, limit=limit)
+def spend_charts(spend: Spend, limit: int | None, zone: ZoneInfo, *, mirrored: bool = False) -> tuple[BarChart, ...]:
+    """A bar a day, `limit` as a line across, wide and tall; a click leads to the day's messages."""
+    stacks = [_stack(day, zone) for day in spend.days]
+    return tuple(stacked(stacks, size, zone, mirrored=mirrored, limit=limit) for size in BAR_SIZES)
 
 
-def _day_title(day: SpendDay, zone: ZoneInfo) -> str:
+def _stack(day: SpendDay, zone: ZoneInfo) -> Stack:
+    channels = by_channel(day)
     parts = [
         gettext("%(channel)s %(iqd)s", channel=spend_channel(channel), iqd=number(iqd))
-        for channel, iqd in by_channel(day).items()
+        for channel, iqd in channels.items()
         if iqd
     ]
-    known = {"day": span_label(day.start, day.end, zone), "iqd": number(day.charged_iqd)}
-    return gettext("%(day)s: %(iqd)s IQD (%(parts)s)", parts=comma().join(parts), **known)
+    span = span_label(day.start, day.end, zone)
+    known = {"day": span, "iqd": number(day.charged_iqd), "parts": comma().join(parts)}
+    return Stack(
+        row=day,
+        parts=tuple((channel or "few", iqd) for channel, iqd in channels.items()),
+        span=span,
+        title=gettext("%(day)s: %(iqd)s IQD (%(parts)s)", **known),
+        endpoint="pages.messages",
+        link={"from": wire_time(day.start, zone), "to": wire_time(day.end, zone)},
+    )
 
 
 def spend_finding(spend: Spend, limit: int | None, zone: ZoneInfo) -> str:

@@ -1,9 +1,10 @@
 """When is it bad? Every hour of the week, Saturday first: where each square stands, and what they show in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cache
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from webhook_app.figures.overview_rows import FEW, WeekHour
@@ -12,14 +13,25 @@ from webhook_app.web.formats.charts import Mark, Size
 from webhook_app.web.formats.numbers import number, percent, wire_time
 from webhook_app.web.formats.translation import format_local, gettext
 
-SIZES = {
-    "wide": Size(width=960, height=0, labels=24, name="wide"),
-    "tall": Size(width=327, height=0, labels=7, name="tall"),
-}
+SIZES = (
+    Size(width=960, height=0, labels=24, name="wide"),
+    Size(width=327, height=0, labels=7, name="tall"),
+)
 DAYS, HOURS = 7, 24
 _A_SATURDAY = datetime(2000, 1, 1)  # noqa: DTZ001 - only its name is asked for
 _STANDS_OUT = 5.0  # points below all hours together
 _GAP = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a square says, wherever it stands."""
+
+    hour: WeekHour
+    tone: str
+    text: str
+    title: str
+    link: str  # the query of the messages it leads to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +40,7 @@ class Square:
     y: float
     text_x: float
     text_y: float
-    tone: str
-    text: str
-    title: str
-    link: Mapping[str, str]
+    told: Told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +57,48 @@ class WeekChart:
     row_x: float
 
 
-def week_chart(week: Sequence[WeekHour], size: Size, zone: ZoneInfo, *, mirrored: bool = False) -> WeekChart:
-    """A square an hour of the week that had messages."""
+def week_charts(week: Sequence[WeekHour], zone: ZoneInfo, *, mirrored: bool = False) -> tuple[WeekChart, ...]:
+    """A square an hour of the week that had messages: wide, and tall."""
+    told = _told(week, zone)
+    return tuple(_week_chart(told, size, mirrored=mirrored) for size in SIZES)
+
+
+def _told(week: Sequence[WeekHour], zone: ZoneInfo) -> list[Told]:
+    # 168 squares, and few words: to look a sentence up or to say a date costs more than to draw a square.
+    nothing_settled = gettext("%(day)s, %(start)s to %(end)s: nothing settled")
+    delivered = gettext("%(day)s, %(start)s to %(end)s: %(percent)s%%, %(delivered)s of %(settled)s delivered")
+    of_the_last = gettext("%(title)s. Messages of the last of them: %(day)s")
+    names = [day_name(day) for day in range(DAYS)]
+    date_of = cache(lambda day: format_local(datetime.combine(day, time()), "d MMM"))
+
+    def title(one: WeekHour) -> str:
+        known = {
+            "day": names[one.day],
+            "start": f"{one.hour:02}:00",
+            "end": f"{(one.hour + 1) % HOURS:02}:00",
+            "percent": percent(one.delivered_percent),
+            "delivered": number(one.delivered),
+            "settled": number(one.settled),
+        }
+        said = (delivered if one.settled else nothing_settled) % known
+        if one.times < 2:
+            return said
+        # The square tells of all such hours, its link shows the last of them.
+        return of_the_last % {"title": said, "day": date_of(one.last_start.astimezone(zone).date())}
+
+    return [
+        Told(
+            hour=one,
+            tone=rate_tone(one.delivered_percent, one.settled),
+            text=_whole(one.delivered_percent) if one.settled >= FEW else "",
+            title=title(one),
+            link=_last(one, zone),
+        )
+        for one in week
+    ]
+
+
+def _week_chart(week: Sequence[Told], size: Size, *, mirrored: bool) -> WeekChart:
     tall = size.name == "tall"
     gutter, top, height = (42.0, 24.0, 26.0) if tall else (86.0, 22.0, 30.0)
     columns, rows = (DAYS, HOURS) if tall else (HOURS, DAYS)
@@ -59,23 +108,18 @@ def week_chart(week: Sequence[WeekHour], size: Size, zone: ZoneInfo, *, mirrored
         at = gutter + column * slot
         return round(size.width - at - slot if mirrored else at, 2)
 
-    def square(one: WeekHour) -> Square:
-        column, row = (one.day, one.hour) if tall else (one.hour, one.day)
+    def square(told: Told) -> Square:
+        day, hour = told.hour.day, told.hour.hour
+        column, row = (day, hour) if tall else (hour, day)
         return Square(
             x=x(column),
             y=top + row * height,
             text_x=round(x(column) + (slot - _GAP) / 2, 1),
             text_y=top + row * height + height / 2 + 3.5,
-            tone=rate_tone(one.delivered_percent, one.settled),
-            text=_whole(one.delivered_percent) if one.settled >= FEW else "",
-            title=_link_title(one, long_names[one.day], last_day(one.last_start.astimezone(zone).date())),
-            link=_last(one, zone),
+            told=told,
         )
 
-    # 168 squares, and few words: to say a date costs more than to draw it.
-    last_day = cache(lambda day: format_local(datetime.combine(day, time()), "d MMM"))
-    long_names = [day_name(day) for day in range(DAYS)]
-    names = [day_name(day, short=True) for day in range(DAYS)] if tall else long_names
+    names = [day_name(day, short=tall) for day in range(DAYS)]
     hours = [f"{hour:02}" for hour in range(HOURS)]
     across, down = (names, [f"{hour}:00" for hour in hours]) if tall else (hours, names)
     return WeekChart(
@@ -83,7 +127,7 @@ def week_chart(week: Sequence[WeekHour], size: Size, zone: ZoneInfo, *, mirrored
         height=top + rows * height,
         width=round(slot - _GAP, 2),
         square_height=height - _GAP,
-        squares=tuple(square(one) for one in week),
+        squares=tuple(square(told) for told in week),
         columns=tuple(
             Mark(at=round(x(column) + (slot - _GAP) / 2, 1), text=text) for column, text in enumerate(across)
         ),
@@ -132,28 +176,7 @@ def _whole(value: float | None) -> str:
     return f"{min(value, 99.0) if value < 100 else value:.0f}"
 
 
-def _title(one: WeekHour, day: str) -> str:
-    known = {
-        "day": day,
-        "start": f"{one.hour:02}:00",
-        "end": f"{(one.hour + 1) % HOURS:02}:00",
-        "percent": percent(one.delivered_percent),
-        "delivered": number(one.delivered),
-        "settled": number(one.settled),
-    }
-    if not one.settled:
-        return gettext("%(day)s, %(start)s to %(end)s: nothing settled", **known)
-    return gettext("%(day)s, %(start)s to %(end)s: %(percent)s%%, %(delivered)s of %(settled)s delivered", **known)
-
-
-def _link_title(one: WeekHour, day: str, last_day: str) -> str:
-    """The square tells of all such hours, its link shows the last of them."""
-    title = _title(one, day)
-    if one.times < 2:
-        return title
-    return gettext("%(title)s. Messages of the last of them: %(day)s", title=title, day=last_day)
-
-
-def _last(one: WeekHour, zone: ZoneInfo) -> dict[str, str]:
+def _last(one: WeekHour, zone: ZoneInfo) -> str:
     """The messages of the last such hour: a week is no stretch of time that a list could be narrowed to."""
-    return {"from": wire_time(one.last_start, zone), "to": wire_time(one.last_start + timedelta(hours=1), zone)}
+    end = one.last_start + timedelta(hours=1)
+    return urlencode({"from": wire_time(one.last_start, zone), "to": wire_time(end, zone)})
