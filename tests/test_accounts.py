@@ -2,6 +2,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+from argon2 import Type
 
 from webhook_app import accounts, sources
 from webhook_app.accounts import BadPassword, Slowed
@@ -9,6 +10,7 @@ from webhook_app.database import Database
 from webhook_app.models import ApiKey, SignIn, SignInFailure, User
 from webhook_app.naming import BadName
 
+from .conftest import REAL_HASHER
 from .rows import NOW, all_rows, everything_stored
 
 PASSWORD = "correct horse battery"
@@ -201,6 +203,12 @@ def test_a_key_is_revoked_once(database: Database) -> None:
     for name in ("checkout", "nothing"):
         with pytest.raises(LookupError):
             accounts.revoke_key(database, name, NOW)
+
+
+def test_a_password_is_hashed_as_dearly_as_rfc_9106_recommends() -> None:
+    hasher = REAL_HASHER()
+    assert hasher.type is Type.ID
+    assert (hasher.time_cost, hasher.memory_cost, hasher.parallelism) >= (3, 64 * 1024, 4)
 
 
 def test_no_password_key_or_token_is_stored(sara: Database) -> None:

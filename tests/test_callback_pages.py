@@ -338,9 +338,7 @@ def test_a_flood_of_refusals_flattens_nothing_else(app: Flask) -> None:
 def test_time_runs_from_right_to_left_in_a_mirrored_picture(app: Flask) -> None:
     minutes = [minute(accepted=1), minute(accepted=2)]
     with app.test_request_context():
-        plain, mirrored = (
-            intake.intake_charts(minutes, BAGHDAD, mirrored=mirror)[0] for mirror in (False, True)
-        )
+        plain, mirrored = (intake.intake_charts(minutes, BAGHDAD, mirrored=mirror)[0] for mirror in (False, True))
     assert [bar.x for bar in plain.bars] == [bar.x for bar in mirrored.bars][::-1]
 
 

@@ -1,11 +1,15 @@
 """POST /callbacks/otpiq/<id>: the authentic is stored and answered 200, all else is 401 before the store is asked."""
 
+import gc
 import hashlib
 import hmac
 import time
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +23,7 @@ from webhook_app.database import Database
 from webhook_app.ids import new_id
 from webhook_app.models import Callback
 from webhook_app.stamp import Stamper
+from webhook_app.web.callbacks import Answer
 
 from .conftest import HTTPS, SECRET_KEY, make_config
 from .rows import all_rows
@@ -266,3 +271,19 @@ def test_with_neither_store_nor_spool_a_callback_is_503_and_asked_to_come_again(
     ready = client.get("/readyz", **HTTPS)
     assert (ready.status_code, ready.get_json()["status"]) == (503, "away")
     assert client.get("/healthz", **HTTPS).status_code == 200
+
+
+def test_an_answer_that_was_given_leaves_nothing_to_the_garbage_collector() -> None:
+    """The one who is told when it is known holds it; a circle a callback would be a worker's memory."""
+    outcome: Future[str] = Future()
+    answer = Answer(outcome, lambda known: known.result().encode())
+    given: list[bytes] = []
+    answer.when_known(partial(given.extend, answer))
+    freed = weakref.ref(answer)
+    gc.disable()
+    try:
+        outcome.set_result("accepted")
+        del answer, outcome
+        assert (given, freed()) == ([b"accepted"], None)
+    finally:
+        gc.enable()

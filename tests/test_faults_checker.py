@@ -21,6 +21,9 @@ from webhook_app.models import (
     Intake,
     Message,
     PartTally,
+    SlotCellTally,
+    SlotPartTally,
+    SlotTally,
     Tally,
 )
 
@@ -183,6 +186,9 @@ def test_a_tally_that_is_off_by_one_is_found(database: Database, posted: Posts, 
         (CellTally, "charged_iqd", "a tally that is not summed up"),
         (DayCellTally, "messages", "a tally that is not summed up"),
         (DayPartTally, "seconds", "a tally that is not summed up"),
+        (SlotTally, "at_risk_iqd", "slots that are not a recount"),
+        (SlotCellTally, "messages", "slots that are not a recount"),
+        (SlotPartTally, "charged_iqd", "slots that are not a recount"),
     ],
 )
 def test_a_tally_of_the_pictures_that_is_off_by_one_is_found(

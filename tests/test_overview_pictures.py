@@ -253,9 +253,7 @@ def test_a_square_says_its_numbers_and_leads_to_the_last_such_hour() -> None:
 def test_a_square_of_several_such_hours_says_which_of_them_it_leads_to() -> None:
     told = weekdays.week_charts([an_hour(1, 12, 569, 431, times=4)], BAGHDAD)[0].squares[0].told
     assert told.text == "57"
-    assert told.title == (
-        "Sunday, 12:00 to 13:00: 56.9%, 569 of 1,000 delivered. Messages of the last of them: 22 Nov"
-    )
+    assert told.title == ("Sunday, 12:00 to 13:00: 56.9%, 569 of 1,000 delivered. Messages of the last of them: 22 Nov")
 
 
 # Why do they fail?

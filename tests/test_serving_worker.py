@@ -3,14 +3,17 @@
 import contextlib
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
+from gunicorn.workers.gthread import ThreadWorker
 
 from webhook_app.ids import new_id
-from webhook_app.serving.worker import Arriving
+from webhook_app.serving.worker import Arriving, Worker
 
 from .faults.fuzz import LIES, Lie
 from .faults.load import Posted
@@ -82,6 +85,25 @@ def test_clients_that_do_not_close_hold_up_nobody(port: int) -> None:
         began_s = time.monotonic()
         talk(port, LAST)
         assert time.monotonic() - began_s < 1
+
+
+def test_a_worker_with_requests_under_way_leaves_a_newcomer_to_another_for_one_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[socket.socket] = []
+    monkeypatch.setattr(ThreadWorker, "accept", lambda _worker, listener: taken.append(listener))
+    worker: Any = object.__new__(Worker)
+    worker.keepalived_conns, worker.pending_conns = deque(["idle"]), deque(["sending"])
+
+    def accepts(under_way: int) -> bool:
+        before = len(taken)
+        worker.nr_conns = 2 + under_way
+        with socket.socket() as listener:
+            worker.accept(listener)
+        return len(taken) > before
+
+    assert [accepts(1) for _ in range(4)] == [False, True, False, True]
+    assert [accepts(0) for _ in range(3)] == [True, True, True]
 
 
 def test_a_body_that_breaks_its_own_rules_is_400(port: int) -> None:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
@@ -31,6 +32,9 @@ from webhook_app.models import (
     HOUR_KEY,
     PART_KEY,
     PART_SUMS,
+    SLOT_CELL_KEY,
+    SLOT_KEY,
+    SLOT_PART_KEY,
     Callback,
     CellTally,
     DayCellTally,
@@ -43,6 +47,9 @@ from webhook_app.models import (
     Message,
     PartDelta,
     PartTally,
+    SlotCellTally,
+    SlotPartTally,
+    SlotTally,
     Tally,
 )
 from webhook_app.otpiq import parse_report
@@ -79,6 +86,12 @@ _SUMMED_UP: tuple[tuple[Any, Sequence[str], Any, Sequence[str]], ...] = (
     (Tally, COUNT_SUMS, DayCellTally, DAY_CELL_KEY),
     (PartTally, PART_SUMS, DayPartTally, DAY_PART_KEY),
 )
+_IN_SLOTS: tuple[tuple[Any, Sequence[str], Any, Sequence[str], Sequence[str]], ...] = (
+    (SlotTally, SLOT_KEY, Delta, COUNT_KEY, COUNT_SUMS),
+    (SlotCellTally, SLOT_CELL_KEY, Delta, COUNT_KEY, COUNT_SUMS),
+    (SlotPartTally, SLOT_PART_KEY, PartDelta, PART_KEY, PART_SUMS),
+)
+_SLOTS_KEPT = timedelta(hours=3)  # beside the hour that runs
 _BAGHDAD = ZoneInfo("Asia/Baghdad")
 _AT_ONCE = 5_000
 _SHOWN = 20
@@ -105,8 +118,8 @@ class _Seen:
     callbacks: int = 0
     repeats: int = 0
     messages: int = 0
-    counts: _Sums = field(default_factory=dict)
-    parts: _Sums = field(default_factory=dict)
+    counts: _Sums = field(default_factory=dict)  # as COUNT_KEY, but for the slot in the hour's place
+    parts: _Sums = field(default_factory=dict)  # as PART_KEY, likewise
 
 
 def check(
@@ -251,13 +264,13 @@ def _due_of_closed(row: Any, state: status.Delivery, headline: status.Headline) 
 
 
 def _count(row: Any, seen: _Seen) -> None:
-    hour = row.created_at.replace(minute=0, second=0, microsecond=0)
+    slot = row.created_at.replace(minute=row.created_at.minute // 5 * 5, second=0, microsecond=0)
     charged_iqd, channel = row.charged_iqd or 0, row.channel or ""
     risked_iqd = (row.estimate_iqd or 0) if may_be_charged(row) else 0
     place = (row.status, row.carrier, channel, row.sms_type, row.sender_id or "", str(row.source_id or ""))
-    _add(seen.counts, (hour, *place, row.is_sample), (1, charged_iqd, risked_iqd))
+    _add(seen.counts, (slot, *place, row.is_sample), (1, charged_iqd, risked_iqd))
     for part, word, place_of, seconds, part_iqd in _parts(row, charged_iqd):
-        key = (hour, part, row.carrier, channel, word, place_of, row.is_sample)
+        key = (slot, part, row.carrier, channel, word, place_of, row.is_sample)
         _add(seen.parts, key, (1, seconds, part_iqd))
 
 
@@ -280,15 +293,49 @@ def _add(sums: _Sums, key: tuple[Any, ...], amounts: Iterable[int]) -> None:
 def _wrong_counts(session: Session, seen: _Seen) -> Iterator[tuple[str, object]]:
     """Tallies plus deltas beside what the messages themselves come to."""
     counted = _sums(session, (Tally, Delta), COUNT_KEY, COUNT_SUMS)
-    yield from _wrong_sums("counts that are not a recount", counted, seen.counts)
+    yield from _wrong_sums("counts that are not a recount", counted, _by_hour(seen.counts))
     counted = _sums(session, (PartTally, PartDelta), PART_KEY, PART_SUMS)
-    yield from _wrong_sums("parts that are not a recount", counted, seen.parts)
+    yield from _wrong_sums("parts that are not a recount", counted, _by_hour(seen.parts))
     for of, sums, table, key in _SUMMED_UP:
         due: _Sums = {}
         for place, amounts in _sums(session, (of,), ["hour", *key[1:]], sums).items():
             began = place[0].astimezone(_BAGHDAD).replace(hour=0) if key[0] == "day" else place[0]
             _add(due, (began, *place[1:]), amounts)
         yield from _wrong_sums("a tally that is not summed up", _sums(session, (table,), key, sums), due)
+    yield from _wrong_slots(session, seen)
+
+
+def _by_hour(sums: _Sums) -> _Sums:
+    found: _Sums = {}
+    for (slot, *place), amounts in sums.items():
+        _add(found, (slot.replace(minute=0), *place), amounts)
+    return found
+
+
+def _wrong_slots(session: Session, seen: _Seen) -> Iterator[tuple[str, object]]:
+    """The last hours' five minutes; those before are forgotten some time."""
+    since = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - _SLOTS_KEPT
+    for table, key, deltas, whole_key, sums in _IN_SLOTS:
+        slot_key = ("slot", *whole_key[1:])
+        counted = _narrowed(_sums(session, (deltas,), slot_key, sums), slot_key, key, since)
+        for place, amounts in _narrowed(_sums(session, (table,), key, sums), key, key, since).items():
+            _add(counted, place, amounts)
+        due = _narrowed(seen.parts if deltas is PartDelta else seen.counts, slot_key, key, since)
+        yield from _wrong_sums("slots that are not a recount", counted, due)
+
+
+def _narrowed(whole: _Sums, whole_key: Sequence[str], key: Sequence[str], since: datetime) -> _Sums:
+    """Only what slots tell apart: carriers where it is about how long it took, channels where it is about the path."""
+    found: _Sums = {}
+    for place, amounts in whole.items():
+        known = dict(zip(whole_key, place, strict=True))
+        if known.get("part", "took") != "took":
+            known["carrier"] = ""
+        if known.get("part", "path") != "path":
+            known["channel"] = ""
+        if known["slot"] >= since:
+            _add(found, tuple(known[name] for name in key), amounts)
+    return found
 
 
 def _sums(session: Session, tables: Iterable[Any], key: Sequence[str], sums: Sequence[str]) -> _Sums:
