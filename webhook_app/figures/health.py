@@ -39,11 +39,13 @@ def stands_out(one: Outcomes, others: Iterable[Outcomes]) -> bool:
     """Whether far more of `one` failed than is usual among the `others`."""
     if one.failed < _MESSAGES:
         return False
+    share = one.failed / (one.delivered + one.failed)
+    if share <= _SHARE:  # whatever is usual
+        return False
     failed = settled = 0
     for other in others:
         failed, settled = failed + other.failed, settled + other.delivered + other.failed
-    share = one.failed / (one.delivered + one.failed)
-    return share > max(_SHARE, _FACTOR * failed / max(1, settled))
+    return share > _FACTOR * failed / max(1, settled)
 
 
 def health(session: Session, now: datetime) -> Health:

@@ -238,7 +238,8 @@ def _counts(session: Session, lanes: Sequence[Lane]) -> tuple[Counter[str], list
 
 def _count_of(lane: Lane, number: int, most: int) -> Select[Any]:
     if lane.status is not None and not lane.looked_at:
-        counted = select(Message.id).where(*lane.found_by).limit(COUNT_CAP).subquery()  # by the index alone
+        # By the lane's index alone: with no order asked for, a planner may take one that is read all over.
+        counted = select(Message.id).where(*lane.found_by).order_by(Message.id.desc()).limit(COUNT_CAP).subquery()
         columns: list[ColumnElement[Any]] = [literal(number), literal(str(lane.status)), func.count(), literal(0)]
         return select(*columns).select_from(counted)
     fits = case((and_(true(), *lane.looked_at), 1), else_=0).label("fits")

@@ -89,8 +89,8 @@ class PartCount:
     word: str | None = None
     place: int | None = None
     messages: int
-    seconds: int
-    charged_iqd: int
+    seconds: int = 0
+    charged_iqd: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def parts(
     """Of `part` (took, path or reason) by what is named of hour (not `by_slot`), carrier, channel, word and place; in
     that order. `by_slot`, only some words are known: see SlotPartTally."""
     if "hour" in by:
-        return _each(PartCount, _by_hour(session, _BY_PART, start, end, by, PART_SUMS, part))
+        return _each(PartCount, _by_hour(session, _BY_PART, start, end, by, _sums_of(part), part))
     return day_parts(session, part, (start, end), *by, by_slot=by_slot)
 
 
@@ -142,7 +142,7 @@ def day_parts(
     session: Session, part: str, edges: Sequence[datetime], *by: str, by_slot: bool = False
 ) -> list[PartCount]:
     """As `parts`, with the spans of `days`."""
-    return _each(PartCount, _by_span(session, _BY_PART, edges, by, PART_SUMS, part, by_slot=by_slot))
+    return _each(PartCount, _by_span(session, _BY_PART, edges, by, _sums_of(part), part, by_slot=by_slot))
 
 
 def settled(session: Session, start: datetime, end: datetime) -> list[Settled]:
@@ -199,6 +199,12 @@ _BY_STATUS, _BY_STATUS_SUMS = _read(DayTally, HourTally, SlotTally, Delta), (*CO
 _BY_CELL = _read(DayCellTally, CellTally, SlotCellTally, Delta)
 _BY_PART = _read(DayPartTally, PartTally, SlotPartTally, PartDelta)
 _DAY = timedelta(days=1)
+
+
+def _sums_of(part: str) -> Sequence[str]:
+    """How long it took is the widest of them, and has nothing else to sum up."""
+    return PART_SUMS[:1] if part == "took" else PART_SUMS
+
 
 _Span = tuple[datetime, datetime, datetime]  # what it is called by, where it begins and where it ends
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cache
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from webhook_app.figures.overview_rows import FEW, WeekHour
@@ -178,5 +177,4 @@ def _whole(value: float | None) -> str:
 
 def _last(one: WeekHour, zone: ZoneInfo) -> str:
     """The messages of the last such hour: a week is no stretch of time that a list could be narrowed to."""
-    end = one.last_start + timedelta(hours=1)
-    return urlencode({"from": wire_time(one.last_start, zone), "to": wire_time(end, zone)})
+    return f"from={wire_time(one.last_start, zone)}&to={wire_time(one.last_start + timedelta(hours=1), zone)}"
