@@ -99,6 +99,10 @@ class Database:
             event.listen(self.engine, "begin", _begin)
         else:
             event.listen(self.engine, "do_connect", _Impatient.within(patience_s))
+        # A page asks twenty questions; PostgreSQL would be asked to begin and to end around every few of them, and for
+        # nothing: each question sees what is committed by then, in a transaction too.
+        of_readers = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._readers = self.engine.execution_options(wasl_read_only=True, **of_readers)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -115,8 +119,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Read only: takes no write lock."""
-        engine = self.engine.execution_options(wasl_read_only=True)
-        with _naming_absence(), Session(engine, expire_on_commit=False) as session:
+        with _naming_absence(), Session(self._readers, expire_on_commit=False) as session:
             yield session
 
     def one_at_a_time(self, session: Session, name: str) -> None:

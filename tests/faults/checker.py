@@ -134,7 +134,7 @@ def check(
     accepted sends (`simulator.ledger.sends`).
     """
     seen, sends = _Seen(), list(ledger)
-    with database.reading() as session:
+    with database.transaction() as session:  # PostgreSQL gives out rows by and by only within one
         wrong = chain(
             _wrong_file(session) if database.is_sqlite else (),
             _wrong_callbacks(session, attempted, acknowledged, seen),

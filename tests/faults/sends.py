@@ -179,7 +179,7 @@ def _honest_states(database: Database, ledger: Ledger) -> Counter[str]:
     entries = {_message_id(entry): entry for entry in ledger.sends}
     refused = {UUID(str(call.webhook_url).rsplit("/", 1)[1]) for call in ledger.refused}
     states: Counter[str] = Counter()
-    with database.reading() as session:
+    with database.transaction() as session:  # PostgreSQL gives out rows by and by only within one
         for row in session.scalars(select(Message), execution_options={"yield_per": 1_000}):
             entry = entries.get(row.id)
             states[f"{row.send_state} ({row.status})"] += 1
