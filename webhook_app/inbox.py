@@ -32,8 +32,8 @@ from .spool import Spool
 MOST_IN_FLIGHT = 512  # of at most 64 KiB each
 _MOST_AT_ONCE = 64
 # While others are under way, waiting a moment for the next saves it a transaction of its own; once enough share one,
-# the next saves little. Measured with 64 connections on 2 cores: without it batches are of 13 and cost a sixth more CPU;
-# twice as long, or for 64 of them, a tenth fewer come in.
+# the next saves little. Measured with 64 connections on 2 cores: without it batches are of 13 and cost a sixth more
+# CPU; twice as long, or for 64 of them, a tenth fewer come in.
 _LINGER_S, _GAP_S, _ENOUGH = 0.004, 0.002, 20
 _PATIENCE_S = 3.5  # whoever has to be told to come again hears it within 5 s
 _LOOK_EVERY_S = 0.25
