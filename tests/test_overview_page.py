@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -19,7 +20,8 @@ from .conftest import sign_in
 from .rows import add_message, arrival, callback
 from .test_overview_figures import add_hour, add_of_every_fate
 
-RANGES = ("/?range=1h", "/", "/?range=7d", "/?range=30d", "/?range=own&from=2026-11-01&to=2026-11-22")
+BAGHDAD = ZoneInfo("Asia/Baghdad")
+RANGES = ("/?range=1h", "/", "/?range=7d", "/?range=30d", "/?range=own&from={past}&to={today}")
 
 
 @pytest.fixture
@@ -61,7 +63,8 @@ def test_the_page_is_in_the_order_of_the_questions(browser: Browser, database: D
 def test_every_picture_has_a_title_a_description_and_its_numbers(
     browser: Browser, traffic: datetime, path: str
 ) -> None:
-    soup = browser.soup(path)
+    today = traffic.astimezone(BAGHDAD).date()
+    soup = browser.soup(path.format(past=today - timedelta(days=20), today=today))
     for svg in soup.select("#live svg[role=group]"):
         for name in str(svg["aria-labelledby"]).split():
             assert tag(svg, f"#{name}").text

@@ -197,7 +197,7 @@ def test_a_change_says_up_to_which_hour_it_compares() -> None:
     today = range_of("today", BAGHDAD, now)
     moved = change(120, 100, today.name, overview.compared_until(today))
     assert moved is not None
-    assert (moved.text, moved.against) == ("+20.0%", "vs. yesterday, both until 18:00")
+    assert (moved.text, moved.against) == ("\u2066+20.0%\u2069", "vs. yesterday, both until 18:00")
     over = own_range(date(2026, 11, 1), date(2026, 11, 7), BAGHDAD, now)
     assert [overview.compared_until(one) for one in (over, range_of("1h", BAGHDAD, now))] == ["", ""]
 

@@ -217,4 +217,4 @@ def change(
         tone = "few" if not is_much else "bad" if moved > 0 else "ok"
         return Change(text=gettext("%(n)s s", n=isolated(amount)), tone=tone, against=against)
     tone = ("ok" if moved > 0 else "bad") if points else "few"
-    return Change(text=amount if points else f"{amount}%", tone=tone, against=against)
+    return Change(text=isolated(amount if points else f"{amount}%"), tone=tone, against=against)
