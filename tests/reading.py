@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup, Tag
 
 _UNITS_S = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9.]+) ?(ms|s|min|h)")
+_UNSEEN = str.maketrans("", "", "\u2066\u2069")  # they keep a number's parts in order, and nobody reads them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def tabs(soup: BeautifulSoup) -> dict[str, int]:
 
 
 def text(part: Tag | None) -> str:
-    return " ".join(part.get_text("").split()) if part else ""
+    return " ".join(part.get_text("").translate(_UNSEEN).split()) if part else ""
 
 
 def number(shown: str) -> int:
