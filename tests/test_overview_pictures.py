@@ -225,35 +225,35 @@ def test_the_week_says_when_it_is_bad(week: list[WeekHour], said: str) -> None:
     assert weekdays.week_finding(week) == said
 
 
-def test_the_week_starts_on_saturday_and_hours_run_the_reader_s_way() -> None:
-    wide, tall = weekdays.week_charts(USUAL, BAGHDAD)
-    mirrored, _tall = weekdays.week_charts(USUAL, BAGHDAD, mirrored=True)
-    assert [mark.text for mark in wide.rows] == [
+def test_the_week_starts_on_saturday_and_a_day_at_midnight() -> None:
+    rows = weekdays.week_rows([an_hour(0, 0, 97, 3), an_hour(6, 23, 90, 10)], BAGHDAD)
+    assert [hour for hour, _squares in rows] == [f"{hour:02}" for hour in range(24)]
+    assert [weekdays.day_name(day) for day in range(7)] == [
         *("Saturday", "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
     ]
-    assert [mark.text for mark in tall.columns] == ["Sat", "Sun", "Mon", "Tue", "Wed", "Thu", "Fri"]
-    first, second = wide.squares[:2]
-    assert first.x < second.x < wide.size.width
-    assert mirrored.squares[0].x > mirrored.squares[1].x
-    for chart in (wide, mirrored, tall):
-        places = {(square.x, square.y) for square in chart.squares}
-        assert len(places) == 7 * 24
-        assert all(0 <= x <= chart.size.width - chart.width and y < chart.height for x, y in places)
+    (_midnight, first), (_last_hour, last) = rows[0], rows[-1]
+    assert [square and square.text for square in first] == ["97", *[None] * 6]
+    assert [square and square.text for square in last] == [*[None] * 6, "90"]
+
+
+def square_of(hour: WeekHour) -> weekdays.Square:
+    square = weekdays.week_rows([hour], BAGHDAD)[hour.hour][1][hour.day]
+    assert square is not None
+    return square
 
 
 def test_a_square_says_its_numbers_and_leads_to_the_last_such_hour() -> None:
-    charts = weekdays.week_charts([an_hour(1, 12, 199, 1)], BAGHDAD)
-    wide, tall = (square.told for chart in charts for square in chart.squares)
-    assert wide == tall
-    assert wide.title == "Sunday, 12:00 to 13:00: 99.5%, 199 of 200 delivered"
-    assert (wide.text, wide.tone) == ("99", "ok")
-    assert parse_qs(wide.link) == {"from": ["2026-11-22T12:00"], "to": ["2026-11-22T13:00"]}
+    square = square_of(an_hour(1, 12, 199, 1))
+    assert square.title == "Sunday, 12:00 to 13:00: 99.5%, 199 of 200 delivered"
+    assert (square.text, square.tone) == ("99", "ok")
+    assert (square.percent, square.settled) == ("99.5%", "199 / 200")
+    assert parse_qs(square.link) == {"from": ["2026-11-22T12:00"], "to": ["2026-11-22T13:00"]}
 
 
 def test_a_square_of_several_such_hours_says_which_of_them_it_leads_to() -> None:
-    told = weekdays.week_charts([an_hour(1, 12, 569, 431, times=4)], BAGHDAD)[0].squares[0].told
-    assert told.text == "57"
-    assert told.title == ("Sunday, 12:00 to 13:00: 56.9%, 569 of 1,000 delivered. Messages of the last of them: 22 Nov")
+    square = square_of(an_hour(1, 12, 569, 431, times=4))
+    assert square.text == "57"
+    assert square.title == "Sunday, 12:00 to 13:00: 56.9%, 569 of 1,000 delivered. Messages of the last of them: 22 Nov"
 
 
 # Why do they fail?

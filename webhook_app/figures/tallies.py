@@ -320,9 +320,9 @@ def _spans(name: str, *, is_sqlite: bool) -> Subquery:
 
 
 def _told(spans: Mapping[str, Sequence[_Span]], *, is_sqlite: bool) -> dict[str, Any]:
-    if is_sqlite:  # keeps times as text in UTC
+    if is_sqlite:  # keeps times as text in UTC, without saying so
         return {
-            name: json.dumps([[f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}" for at in span] for span in told])
+            name: json.dumps([[at.astimezone(UTC).isoformat(" ", "microseconds")[:-6] for at in span] for span in told])
             for name, told in spans.items()
         }
     return {f"{name}_{place}": [span[place] for span in told] for name, told in spans.items() for place in range(3)}

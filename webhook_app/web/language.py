@@ -14,6 +14,7 @@ from .. import accounts
 from .access import login_manager, open_to_all, own_path
 from .catalogues import catalogue
 from .context import is_for_programs, wasl
+from .formats import translation
 
 blueprint = Blueprint("language", __name__)
 COOKIE = "wasl_language"
@@ -48,6 +49,11 @@ def register(app: Flask, time_zone: str) -> None:
     with app.app_context():
         domain = babel.domain_instance
         domain.cache.update({(locale, domain.domain[0]): catalogue(locale) for locale in LANGUAGES})
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+        gettext=lambda text: translation.texts().ugettext(text),
+        ngettext=lambda one, many, num: translation.texts().ungettext(one, many, num),
+        newstyle=True,
+    )
     app.jinja_env.globals["here"] = here
 
 

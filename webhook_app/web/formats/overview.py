@@ -36,11 +36,11 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
         reasons.reasons_finding,
         weekdays.day_name,
         weekdays.week_finding,
-        weekdays.week_grid,
     ):
         app.add_template_filter(function, function.__name__)
     app.add_template_filter(compared_until)
     app.add_template_filter(lambda overview: finding(overview, zone()), "finding")
+    app.add_template_filter(lambda week: weekdays.week_rows(week, zone()), "week_rows")
     app.add_template_filter(lambda jump: jump_sentence(jump, zone()), "jump_sentence")
     app.add_template_filter(lambda health, now: well_sentence(health, now, zone()), "well_sentence")
     app.jinja_env.globals.update(
@@ -49,7 +49,6 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
         meter=charts.meter,
         bar_charts=lambda buckets, mirrored: charts.bar_charts(buckets, zone(), mirrored=mirrored),
         pace_chart=lambda paces, size, mirrored: pace.pace_chart(paces, pace.SIZES[size], mirrored=mirrored),
-        week_charts=lambda week, mirrored: weekdays.week_charts(week, zone(), mirrored=mirrored),
     )
 
 

@@ -1,16 +1,28 @@
 """Flask-Babel's functions with types, and the marker for texts that stand in tables."""
 
 from datetime import datetime
+from typing import Any
 
 import flask_babel
+from flask import g
+
+
+def texts() -> Any:
+    """The reader's catalogue, looked up once a request: a page has hundreds of texts."""
+    if not g:
+        return flask_babel.get_translations()
+    if "texts" not in g:
+        g.texts = flask_babel.get_translations()
+    return g.texts
 
 
 def gettext(text: str, /, **values: object) -> str:
-    return str(flask_babel.gettext(text, **values))
+    said = str(texts().ugettext(text))
+    return said % values if values else said
 
 
 def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
-    return str(flask_babel.ngettext(one, many, num, **values))
+    return str(texts().ungettext(one, many, num)) % ({"num": num} | values)
 
 
 def comma() -> str:

@@ -1,4 +1,4 @@
-"""When is it bad? Every hour of the week, Saturday first: where each square stands, and what they show in words."""
+"""When is it bad? Every hour of the week, Saturday first: what its square says. The stylesheet lays them out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,61 +8,33 @@ from zoneinfo import ZoneInfo
 
 from webhook_app.figures.overview_rows import FEW, WeekHour
 from webhook_app.web.formats.carriers import rate_tone
-from webhook_app.web.formats.charts import Mark, Size
 from webhook_app.web.formats.numbers import number, percent, wire_time
 from webhook_app.web.formats.translation import format_local, gettext
 
-SIZES = (
-    Size(width=960, height=0, labels=24, name="wide"),
-    Size(width=327, height=0, labels=7, name="tall"),
-)
 DAYS, HOURS = 7, 24
 _A_SATURDAY = datetime(2000, 1, 1)  # noqa: DTZ001 - only its name is asked for
 _STANDS_OUT = 5.0  # points below all hours together
-_GAP = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """What a square says, wherever it stands."""
-
-    hour: WeekHour
-    tone: str
-    text: str
-    title: str
-    link: str  # the query of the messages it leads to
 
 
 @dataclass(frozen=True, kw_only=True)
 class Square:
-    x: float
-    y: float
-    text_x: float
-    text_y: float
-    told: Told
+    """What an hour of the week says: in the picture, and in the table of its numbers."""
+
+    tone: str
+    text: str
+    title: str
+    link: str  # the query of the messages it leads to
+    percent: str  # "" where nothing is settled
+    settled: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeekChart:
-    """Days down and hours across, or the other way round on the tall drawing."""
-
-    size: Size
-    height: float
-    width: float  # of a square
-    square_height: float
-    squares: tuple[Square, ...]
-    columns: tuple[Mark, ...]
-    rows: tuple[Mark, ...]  # `at` is y
-    row_x: float
+def week_rows(week: Sequence[WeekHour], zone: ZoneInfo) -> tuple[tuple[str, tuple[Square | None, ...]], ...]:
+    """An hour and its seven squares, Saturday's first; None where the hour had no messages."""
+    squares = _squares(week, zone)
+    return tuple((f"{hour:02}", tuple(squares.get((day, hour)) for day in range(DAYS))) for hour in range(HOURS))
 
 
-def week_charts(week: Sequence[WeekHour], zone: ZoneInfo, *, mirrored: bool = False) -> tuple[WeekChart, ...]:
-    """A square an hour of the week that had messages: wide, and tall."""
-    told = _told(week, zone)
-    return tuple(_week_chart(told, size, mirrored=mirrored) for size in SIZES)
-
-
-def _told(week: Sequence[WeekHour], zone: ZoneInfo) -> list[Told]:
+def _squares(week: Sequence[WeekHour], zone: ZoneInfo) -> dict[tuple[int, int], Square]:
     # 168 squares, and few words: to look a sentence up or to say a date costs more than to draw a square.
     nothing_settled = gettext("%(day)s, %(start)s to %(end)s: nothing settled")
     delivered = gettext("%(day)s, %(start)s to %(end)s: %(percent)s%%, %(delivered)s of %(settled)s delivered")
@@ -85,60 +57,17 @@ def _told(week: Sequence[WeekHour], zone: ZoneInfo) -> list[Told]:
         # The square tells of all such hours, its link shows the last of them.
         return of_the_last % {"title": said, "day": date_of(one.last_start.astimezone(zone).date())}
 
-    return [
-        Told(
-            hour=one,
+    return {
+        (one.day, one.hour): Square(
             tone=rate_tone(one.delivered_percent, one.settled),
             text=_whole(one.delivered_percent) if one.settled >= FEW else "",
             title=title(one),
             link=_last(one, zone),
+            percent=f"{percent(one.delivered_percent)}%" if one.settled else "",
+            settled=f"{number(one.delivered)} / {number(one.settled)}",
         )
         for one in week
-    ]
-
-
-def _week_chart(week: Sequence[Told], size: Size, *, mirrored: bool) -> WeekChart:
-    tall = size.name == "tall"
-    gutter, top, height = (42.0, 24.0, 26.0) if tall else (86.0, 22.0, 30.0)
-    columns, rows = (DAYS, HOURS) if tall else (HOURS, DAYS)
-    slot = (size.width - gutter) / columns
-
-    def x(column: int) -> float:
-        at = gutter + column * slot
-        return round(size.width - at - slot if mirrored else at, 2)
-
-    def square(told: Told) -> Square:
-        day, hour = told.hour.day, told.hour.hour
-        column, row = (day, hour) if tall else (hour, day)
-        return Square(
-            x=x(column),
-            y=top + row * height,
-            text_x=round(x(column) + (slot - _GAP) / 2, 1),
-            text_y=top + row * height + height / 2 + 3.5,
-            told=told,
-        )
-
-    names = [day_name(day, short=tall) for day in range(DAYS)]
-    hours = [f"{hour:02}" for hour in range(HOURS)]
-    across, down = (names, [f"{hour}:00" for hour in hours]) if tall else (hours, names)
-    return WeekChart(
-        size=size,
-        height=top + rows * height,
-        width=round(slot - _GAP, 2),
-        square_height=height - _GAP,
-        squares=tuple(square(told) for told in week),
-        columns=tuple(
-            Mark(at=round(x(column) + (slot - _GAP) / 2, 1), text=text) for column, text in enumerate(across)
-        ),
-        rows=tuple(Mark(at=top + row * height + height / 2 + 3.5, text=text) for row, text in enumerate(down)),
-        row_x=float(size.width if mirrored else 0),
-    )
-
-
-def week_grid(week: Sequence[WeekHour]) -> tuple[tuple[str, tuple[WeekHour | None, ...]], ...]:
-    """The same as a table: a row an hour, a column a day."""
-    by_place = {(one.day, one.hour): one for one in week}
-    return tuple((f"{hour:02}:00", tuple(by_place.get((day, hour)) for day in range(DAYS))) for hour in range(HOURS))
+    }
 
 
 def week_finding(week: Sequence[WeekHour]) -> str:
