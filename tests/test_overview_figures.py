@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from math import ceil
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -92,7 +93,7 @@ def is_percentile(told: float | None, seconds: list[float], share: float) -> boo
     """Whether so many seconds is the percentile of these, but for the width of its bucket."""
     if not seconds or told is None:
         return not seconds and told is None
-    exact = seconds[min(len(seconds) - 1, max(0, round(share * len(seconds) + 0.5) - 1))]
+    exact = seconds[ceil(share * len(seconds)) - 1]
     return abs(counting.bucket_of(told) - counting.bucket_of(exact)) <= 1
 
 
@@ -110,7 +111,19 @@ def test_tiles_and_bars_equal_the_messages(database: Database, fortnight: tuple[
             inside = within(rows, start, end)
             assert (bar.messages, bar.spend_iqd) == (len(inside), sum(row.charged_iqd or 0 for row in inside))
             assert (bar.delivered, bar.failed) == (len(of(inside, DELIVERED)), len(of(inside, FAILED)))
-            assert is_percentile(bar.p95_s, took_s(inside), 0.95)
+        spans = [(start, end) for start, end in pairwise(range_.pace_edges) if start <= now]
+        for pace, (start, end) in zip(shown.pace, spans, strict=True):
+            assert is_percentile(pace, took_s(within(rows, start, end)), 0.95)
+
+
+def test_how_long_it_takes_is_told_by_the_bar_or_by_the_day_where_bars_are_shorter(database: Database) -> None:
+    by_range = {range_.name: range_ for range_ in ranges(NOWS[0])}
+    assert all(by_range[name].pace_edges == by_range[name].edges for name in ("1h", "today", "30d"))
+    week, own = by_range["7d"], by_range["own"]
+    assert week.pace_edges == week.edges[::4]
+    assert len(own.pace_edges) == 1 + own.days
+    clocks_back = figures.own_range(date(2026, 10, 22), date(2026, 10, 26), ZoneInfo("Europe/Berlin"), NOWS[0])
+    assert {at.astimezone(clocks_back.zone).hour for at in clocks_back.pace_edges} == {0}
 
 
 def test_a_range_is_compared_with_as_much_of_the_one_before(

@@ -37,7 +37,7 @@ def overview(database: Database, range_: Range) -> Overview:
         times, took = _over_time(session, range_)
         current = _between(times, start, end)
         took_current = _between(took, start, end)
-        buckets = _buckets(range_, current, took_current)
+        buckets = _buckets(range_, current)
         worst = _worst(buckets)
         return Overview(
             range=range_,
@@ -51,6 +51,7 @@ def overview(database: Database, range_: Range) -> Overview:
                 _between(times, range_.before, range_.before_end), _between(took, range_.before, range_.before_end)
             ),
             buckets=buckets,
+            pace=_pace(range_, took_current),
             worst=worst,
             worst_carrier=_carrier_of_most(session, worst, by_slot=by_slot) if worst else None,
             cells=_cells(tallies.cells(session, start, end, "carrier", "channel", "status", by_slot=by_slot)),
@@ -68,9 +69,10 @@ def overview(database: Database, range_: Range) -> Overview:
 def _over_time(session: Session, range_: Range) -> tuple[list[HourCount], list[PartCount]]:
     """Messages by status, and how long they took, of this range and the one before, in as few spans as bars and
     comparison need."""
-    edges = sorted({range_.before, range_.before_end, range_.over_end, *range_.edges})
-    took = tallies.day_parts(session, "took", edges, "hour", "place", by_slot=range_.is_by_slot)
-    return tallies.days(session, edges, by_slot=range_.is_by_slot), took
+    compared = {range_.before, range_.before_end, range_.over_end}
+    times = tallies.days(session, sorted({*compared, *range_.edges}), by_slot=range_.is_by_slot)
+    took_edges = sorted({*compared, *range_.pace_edges})
+    return times, tallies.day_parts(session, "took", took_edges, "hour", "place", by_slot=range_.is_by_slot)
 
 
 def _between(counts: Iterable[_Timed], start: datetime, end: datetime) -> list[_Timed]:
@@ -78,20 +80,16 @@ def _between(counts: Iterable[_Timed], start: datetime, end: datetime) -> list[_
     return [count for count in counts if count.hour is not None and start <= count.hour < end]
 
 
-def _buckets(range_: Range, times: Iterable[HourCount], took: Iterable[PartCount]) -> tuple[Bucket, ...]:
+def _buckets(range_: Range, times: Iterable[HourCount]) -> tuple[Bucket, ...]:
     times_of: dict[int, list[HourCount]] = defaultdict(list)
-    took_of: dict[int, list[PartCount]] = defaultdict(list)
     for count in times:
         times_of[bisect_right(range_.edges, count.hour)].append(count)
-    for part in took:
-        took_of[bisect_right(range_.edges, part.hour or range_.start)].append(part)
     return tuple(
-        _bucket(start, end, times_of[place], took_of[place])
-        for place, (start, end) in enumerate(pairwise(range_.edges), start=1)
+        _bucket(start, end, times_of[place]) for place, (start, end) in enumerate(pairwise(range_.edges), start=1)
     )
 
 
-def _bucket(start: datetime, end: datetime, hours: Sequence[HourCount], took: Sequence[PartCount]) -> Bucket:
+def _bucket(start: datetime, end: datetime, hours: Sequence[HourCount]) -> Bucket:
     delivered, failed = _sum(hours, "delivered"), _sum(hours, "failed")
     return Bucket(
         start=start,
@@ -100,8 +98,16 @@ def _bucket(start: datetime, end: datetime, hours: Sequence[HourCount], took: Se
         failed=failed,
         waiting=_messages(hours) - delivered - failed,
         spend_iqd=sum(hour.charged_iqd for hour in hours),
-        p95_s=_p95_s(took),
     )
+
+
+def _pace(range_: Range, took: Iterable[PartCount]) -> tuple[float | None, ...]:
+    edges = range_.pace_edges
+    took_of: dict[int, list[PartCount]] = defaultdict(list)
+    for part in took:
+        took_of[bisect_right(edges, part.hour or range_.start)].append(part)
+    begun = bisect_right(edges[:-1], range_.at)
+    return tuple(_p95_s(took_of[place]) for place in range(1, begun + 1))
 
 
 def _worst(buckets: Sequence[Bucket]) -> Bucket | None:

@@ -25,7 +25,6 @@ class Bucket:
     failed: int
     waiting: int
     spend_iqd: int
-    p95_s: float | None = None  # of those delivered, from asked until delivered
 
     @property
     def messages(self) -> int:
@@ -174,6 +173,7 @@ class Overview:
     over: Sums  # the hours of the range that are over
     before: Sums  # the same hours of the range before, to compare with
     buckets: tuple[Bucket, ...]
+    pace: tuple[float | None, ...]  # p95_s of each of Range.pace_edges' spans that has begun
     worst: Bucket | None  # the bar where failures jumped, if any did
     worst_carrier: str | None  # the one that most of its failures are on, if one is
     cells: tuple[Cell, ...]

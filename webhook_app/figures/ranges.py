@@ -53,6 +53,15 @@ class Range:
         return round((self.end - self.start) / _DAY)
 
     @property
+    def pace_edges(self) -> tuple[datetime, ...]:
+        """The spans it is asked of how long messages took: the bars, or whole days where bars are parts of some: at
+        night few arrive, and days are counted as such."""
+        if self.days <= _BARS[0][0]:
+            return self.edges
+        first = self.start.astimezone(self.zone).date()
+        return tuple(_midnight(first + timedelta(days=ahead), self.zone) for ahead in range(self.days + 1))
+
+    @property
     def is_by_slot(self) -> bool:
         return self.unit == SLOT
 
@@ -73,13 +82,16 @@ def own_range(first: date, last: date, zone: ZoneInfo, now: datetime) -> Range:
 
 
 def _of_days(name: str, first: date, last: date, zone: ZoneInfo, now: datetime) -> Range:
-    start = datetime.combine(first, time(), tzinfo=zone).astimezone(UTC)
-    end = datetime.combine(last + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
+    start, end = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
     # Bars of one day's range are hours; a clock that is put forward or back makes one bar shorter or longer.
     width = next(width for most, width in _BARS if round((end - start) / _DAY) <= most)
     count = round((end - start) / width)
     edges = (*(start + width * place for place in range(count)), end)
     return Range(name=name, zone=zone, at=now, edges=edges, unit=_HOUR)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 
 def _floor(at: datetime, unit: timedelta) -> datetime:
