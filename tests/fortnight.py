@@ -34,6 +34,8 @@ _ODD = (
     Misbehaviour.LATE_RECEIPT,
 )
 _REFUSED = {"rejected": "credit", "throttled": "rate", "unsent": "not_sent", "unconfirmed": "outcome_unknown"}
+_REFUSALS = ("rejected", "throttled", "unsent")
+_IMPATIENT = 0.4  # the share that goes to the number of the one before, however long ago that was
 _START_IQD, _TOP_UP_IQD = 150_000, 25_000
 _LATE = 0.05  # the share that is told again in other words
 # At midnight, a second before and a second after, so many days ago.
@@ -72,6 +74,7 @@ class Sent:
     estimate_iqd: int
     cost_iqd: int | None
     told: list[Told] = field(default_factory=list)
+    is_repeat: bool = False  # it went to a number that one which was not refused went to within the minute before
 
     @cached_property
     def carrier(self) -> str:
@@ -171,6 +174,7 @@ def run(database: Database, messages: int, now: datetime, zone: ZoneInfo) -> Led
     """Put it into the store, oldest first, one part of its counts folded and one not; returns the ledger."""
     rng = random.Random(7)
     sent = sorted((_sent(rng, at, now) for at in _moments(rng, messages, now, zone)), key=lambda one: one.at)
+    sent = [*_repeated(rng, sent)]
     _store(database, sent[: messages // 2])
     counting.fold(database)
     _store(database, sent[messages // 2 :])
@@ -191,6 +195,20 @@ def run(database: Database, messages: int, now: datetime, zone: ZoneInfo) -> Led
     )
 
 
+def _repeated(rng: random.Random, sent: Sequence[Sent]) -> Iterator[Sent]:
+    """The same, some of them to the number of the one before."""
+    earlier: list[Sent] = []
+    for one in sent:
+        if earlier and rng.random() < _IMPATIENT:
+            one = replace(one, phone=earlier[-1].phone)
+        is_repeat = one.state not in _REFUSALS and any(
+            other.phone == one.phone and one.at - other.at <= timedelta(minutes=1) and other.state not in _REFUSALS
+            for other in earlier
+        )
+        earlier.append(replace(one, is_repeat=is_repeat))
+        yield earlier[-1]
+
+
 def _store(database: Database, sent: Sequence[Sent]) -> None:
     """As a send leaves them once it was answered."""
     messages = []
@@ -200,6 +218,7 @@ def _store(database: Database, sent: Sequence[Sent]) -> None:
             created_at=one.at,
             asked_by="key:checkout",
             is_sample=False,
+            is_repeat=one.is_repeat,
             phone=one.phone,
             phone_end=one.phone[-4:],
             carrier=one.carrier,

@@ -169,6 +169,8 @@ def _parts_of(row: Message) -> Iterator[tuple[Any, ...]]:
         yield "reason", (row.reason or "")[:200], 0, 0
     elif row.status in ("rejected", "throttled", "unsent"):
         yield "reason", f"send:{(row.outcome or {}).get('kind') or ''}", 0, 0
+    if row.is_repeat and row.status not in ("rejected", "throttled", "unsent"):
+        yield "repeat", "", 0, 0
 
 
 def everything_stored(database: Database) -> str:

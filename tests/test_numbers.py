@@ -384,11 +384,13 @@ def check_balances(page: Page, begun: Days) -> None:
 def check_waste(page: Page, inside: list[Sent]) -> None:
     failed = [one for one in inside if one.status == "failed"]
     hopped = [one for one in inside if one.is_closed and len(one.tried) > 1]
+    repeats = [one for one in inside if one.is_closed and one.is_repeat]
     shown = [reading.text(part) for part in page.soup.select(".waste bdi")]
-    assert [*map(reading.number, shown[:4])] == [charged(failed), len(failed), charged(hopped), len(hopped)]
+    wastes = (failed, repeats, hopped)
+    assert [*map(reading.number, shown[:6])] == [n for waste in wastes for n in (charged(waste), len(waste))]
     if hopped:
         wait_s = sum(one.last_tried_s for one in hopped) / len(hopped)
-        assert reading.seconds(shown[4]) == pytest.approx(wait_s, abs=0.6)
+        assert reading.seconds(shown[6]) == pytest.approx(wait_s, abs=0.6)
 
 
 def forecast(page: Page, inside: list[Sent], days: Days) -> float:

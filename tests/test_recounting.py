@@ -73,6 +73,7 @@ ANYTHING = st.fixed_dictionaries(
         "sender_id": st.sampled_from([None, "", "MyShop", "متجري"]),
         "carrier": st.sampled_from(["zain", "other"]),
         "is_sample": st.booleans(),
+        "is_repeat": st.booleans(),
         "is_of_source": st.booleans(),
     }
 )

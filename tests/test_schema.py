@@ -113,6 +113,31 @@ def test_a_store_from_before_the_slots_has_them_for_the_last_hour(empty: Databas
         assert sum(each.messages for each in tallies.days(session, edges, by_slot=True)) == 8
 
 
+def test_a_store_from_before_knows_which_messages_were_repeats(empty: Database) -> None:
+    schema.upgrade(empty)
+    for seconds, columns in (
+        (0, {"send_state": Status.REJECTED}),
+        (30, {}),
+        (40, {"phone": "9647701234568"}),
+        (90, {"is_repeat": True}),
+        (100, {"send_state": Status.REJECTED}),
+        (150, {"is_repeat": True}),
+        (211, {}),
+    ):
+        at = NOW + timedelta(seconds=seconds)
+        facts = [Fact(at=at, word="delivered", channel="sms", is_final=True, cost_iqd=80)]
+        add_message(empty, at, **columns, facts=[] if "send_state" in columns else facts)
+    counting.fold(empty)
+    before = [row.is_repeat for row in all_rows(empty, Message)], parts_counted(empty)
+    with empty.engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+    schema.upgrade_if_needed(empty)
+    assert ([row.is_repeat for row in all_rows(empty, Message)], parts_counted(empty)) == before
+    assert recounting.recount(empty, check_only=True).differences == ()
+
+
 def live(database: Database, at: datetime) -> None:
     """Messages that were delivered, failed, refused, another program's, and one that is open."""
     facts = [Fact(at=at, word="failed", channel="whatsapp"), Fact(at=at + timedelta(seconds=9), word="read")]

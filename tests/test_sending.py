@@ -74,6 +74,25 @@ def test_no_lock_is_held_during_the_call(database: Database) -> None:
         assert send(database, server.base_url).state == "accepted"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "phone", "state", "is_repeat"),
+    [
+        (60, "9647701234567", "accepted", True),
+        (60, "9647701234567", "unconfirmed", True),
+        (61, "9647701234567", "accepted", False),
+        (5, "9647701234568", "accepted", False),
+        (5, "9647701234567", "rejected", False),
+    ],
+)
+def test_a_message_to_a_number_just_sent_to_is_a_repeat(
+    database: Database, seconds: int, phone: str, state: str, is_repeat: bool
+) -> None:
+    add_message(database, NOW - timedelta(seconds=seconds), phone="9647701234567", send_state=state)
+    with Scripted(accepted()) as server:
+        send(database, server.base_url, otp(phone))
+    assert all_rows(database, Message)[-1].is_repeat is is_repeat
+
+
 def test_an_accepted_send_is_stored_with_all_that_was_told(database: Database) -> None:
     with Scripted(accepted("sms-7")) as server:
         outcome = send(database, server.base_url)

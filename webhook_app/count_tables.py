@@ -126,7 +126,8 @@ class _Part:
 
     took: `place` is Message.took_bucket of those that were delivered; a source's have none. path: `word` is
     Message.path where any channel was tried, `seconds` the sum of fallback_s. reason: `word` is why a message failed:
-    the provider's reason (cut short, "" where none was given), or "send:" and the kind of the send's refusal.
+    the provider's reason (cut short, "" where none was given), or "send:" and the kind of the send's refusal. repeat:
+    those of Message.is_repeat that went out.
     """
 
     part: Mapped[str] = mapped_column(String(8))

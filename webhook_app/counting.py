@@ -276,6 +276,8 @@ def _parts_of(message: Mapping[str, Any]) -> Iterator[tuple[Key, Amounts]]:
         yield (slot, "took", *of, "", message["took_bucket"], is_sample), (1, 0, 0)
     if (word := _reason_of(message)) is not None:
         yield (slot, "reason", *of, word, 0, is_sample), (1, 0, charged_iqd or 0)
+    if message["is_repeat"] and message["status"] not in CLOSED_SENDS:
+        yield (slot, "repeat", *of, "", 0, is_sample), (1, 0, charged_iqd or 0)
 
 
 def _reason_of(message: Mapping[str, Any]) -> str | None:

@@ -21,8 +21,8 @@ from .status import OUTCOMES, Delivery, Fact, Headline, Status
 _FIRST_ASK = timedelta(minutes=1)
 # What a merge and a count read of a message, and what a merge writes.
 _READ = (
-    *("id", "created_at", "source_id", "is_sample", "carrier", "sms_type", "provider", "sender_id", "send_state"),
-    *("sms_id", "status", "channel", "reason", "track_at", "estimate_iqd", "charged_iqd", "delivery"),
+    *("id", "created_at", "source_id", "is_sample", "is_repeat", "carrier", "sms_type", "provider", "sender_id"),
+    *("send_state", "sms_id", "status", "channel", "reason", "track_at", "estimate_iqd", "charged_iqd", "delivery"),
     *("path", "fallback_s", "took_bucket", "outcome"),
 )
 _WRITTEN = (

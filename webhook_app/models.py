@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -95,6 +96,8 @@ class Message(Base):
     source_id: Mapped[UUID | None] = mapped_column(ForeignKey("source.id"))
     again_of: Mapped[UUID | None] = mapped_column(ForeignKey("message.id"), index=True)
     is_sample: Mapped[bool] = mapped_column(default=False)
+    # Asked for within sending.SOON of another one to the same number that was not refused.
+    is_repeat: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     phone: Mapped[str | None] = mapped_column(String(15))
     phone_end: Mapped[str | None] = mapped_column(String(4))  # its last four digits, to be searched by

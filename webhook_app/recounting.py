@@ -221,6 +221,8 @@ def _of_closed_messages(key: Sequence[str], is_sqlite: bool) -> Iterator[Select[
     word = case((Message.status == Status.FAILED, failed), else_=literal(counting.SEND_REASON).concat(kind))
     has_failed = Message.status.in_((Status.FAILED, *CLOSED_SENDS)) & Message.path.is_not(None)
     yield _of_part("reason", key, is_sqlite, word=word, charged_iqd=charged_iqd).where(has_failed)
+    went_out = Message.status.not_in(CLOSED_SENDS) & Message.path.is_not(None)
+    yield _of_part("repeat", key, is_sqlite, charged_iqd=charged_iqd).where(Message.is_repeat, went_out)
 
 
 def _of_part(part: str, key: Sequence[str], is_sqlite: bool, **own: ColumnElement[Any]) -> Select[Any]:

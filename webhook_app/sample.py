@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, insert
 
-from . import counting, merging, status
+from . import counting, merging, sending, status
 from .database import Base, Database
 from .ids import new_id
 from .models import BalanceReading, Callback, Exchange, Intake, Message
@@ -33,6 +33,7 @@ _WEEKEND = (4, 5)  # Friday and Saturday
 _TOP_UP_IQD, _TOPPED_UP_DAYS_AGO = 500_000, 6
 _CUSTOM = {"senderId": "MyShop", "customMessage": "طلبك في الطريق إليك"}
 _REPEATED, _LATE = 0.03, 0.02  # shares of what OTPIQ reports twice, and out of order
+_IMPATIENT = 0.04  # the share that is asked for by whoever asked just before
 # Somebody tried a source's URL by hand: how many minutes ago, how often, what was refused and why.
 _REFUSED = (
     (Cause.NO_SECRET, 47, 2, {"Address": "/callbacks/otpiq/7", "User-Agent": "curl/8.5.0"}),
@@ -53,7 +54,10 @@ def fill(database: Database, stamper: Stamper, count: int, zone: ZoneInfo, now: 
     """Write `count` messages of the last fortnight with their callbacks and counts, one planted bad hour among them."""
     rng = random.Random(seed)  # noqa: S311 - the same history each time
     moments = sorted(_moments(rng, count, zone, now))
-    stories = [_story(rng, stamper, at, now) for at in moments]
+    stories: list[_Story] = []
+    for at in moments:
+        before = stories[-1].message if stories and rng.random() < _IMPATIENT else None
+        stories.append(_story(rng, stamper, at, now, before))
     callbacks = [row for story in stories for row in story.callbacks]
     if stories:
         callbacks += _unplaced(stories[-1].message.id, now)
@@ -82,9 +86,12 @@ def _moments(rng: random.Random, count: int, zone: ZoneInfo, now: datetime) -> I
         yield at if at < now else now - timedelta(seconds=rng.uniform(120, 3600))
 
 
-def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime) -> _Story:
+def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime, before: Message | None) -> _Story:
+    """Of a message that goes where the one `before` went, if that was asked for just before."""
     is_bad = bad_hour(now) <= at < bad_hour(now) + timedelta(hours=1)
-    phone = _phone(rng, is_bad)
+    phone, is_repeat = _phone(rng, is_bad), before is not None and at - before.created_at <= sending.SOON
+    if before is not None and is_repeat:
+        phone = before.phone or phone
     sms_type = rng.choices(("verification", "custom"), weights=(85, 15))[0]
     provider = "sms" if sms_type == "custom" else rng.choices(list(_PROVIDERS), weights=list(_PROVIDERS.values()))[0]
     told = plot(phone, provider, sms_type, rng, Rates())
@@ -107,6 +114,7 @@ def _story(rng: random.Random, stamper: Stamper, at: datetime, now: datetime) ->
         if is_late:
             callbacks[-1] |= {"changed": False} | _body(_words(sms_id, event) | {"senderId": "OTPIQ"})
     message = _message(message_id, at, phone, sms_type, provider, stamper.issue(message_id).url)
+    message.is_repeat = is_repeat
     message.estimate_iqd = cost_iqd
     merging.derive(message, status.fold(facts))
     return _Story(message=message, exchange=_answer(message_id, sms_id, cost_iqd, answered_at), callbacks=callbacks)

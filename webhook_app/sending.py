@@ -27,6 +27,7 @@ from .phone import carrier_of, mask
 from .stamp import Stamper
 from .status import Status
 
+SOON = timedelta(seconds=60)  # asked for again so quickly, the first one was on its way: the second is likely wasted
 _ABANDONED_AFTER = timedelta(seconds=60)  # far past the call's own deadline: whoever was sending is gone
 _ANSWERS_WITHIN_S = 9.0  # many callers give up after 10, and would send again
 _SETTLES_AGAIN_AFTER_S = 0.2
@@ -214,6 +215,7 @@ def _queue(session: Session, stamper: Stamper, request: SendRequest, asked: Aske
         asked_by=asked.by,
         again_of=asked.again_of,
         is_sample=False,
+        is_repeat=_is_repeat(session, request.phone, now),
         phone=request.phone,
         phone_end=request.phone[-4:],
         carrier=carrier_of(request.phone),
@@ -232,6 +234,13 @@ def _queue(session: Session, stamper: Stamper, request: SendRequest, asked: Aske
     )
     merging.add(session, message)
     return message
+
+
+def _is_repeat(session: Session, phone: str, now: datetime) -> bool:
+    before = select(Message.id).where(
+        Message.phone == phone, Message.id >= first_id(now - SOON), Message.send_state.not_in(status.CLOSED_SENDS)
+    )
+    return session.scalar(before.limit(1)) is not None
 
 
 def _replay(message: Message | None) -> Outcome:

@@ -174,7 +174,7 @@ def _sum_up() -> None:
 
 def _add(table: str, column: str, named: str, key: str) -> None:
     op.execute(
-        f"INSERT INTO {table} ({column}, {key}, messages, charged_iqd, at_risk_iqd) "  # noqa: S608 - our own words
+        f"INSERT INTO {table} ({column}, {key}, messages, charged_iqd, at_risk_iqd) "
         f"SELECT {named}, {key}, sum(messages), sum(charged_iqd), sum(at_risk_iqd) FROM tally GROUP BY {named}, {key}"
     )
 

@@ -28,6 +28,7 @@ def spend(database: Database, month: date, zone: ZoneInfo, now: datetime) -> Spe
         totals = tallies.days(session, [*_edges(earlier, month, zone), *edges[1:]])
         first = tallies.first_hour(session)
         paths = tallies.parts(session, "path", edges[0], edges[-1], "word")
+        repeats = tallies.parts(session, "repeat", edges[0], edges[-1])
         days = _days(cells, edges)
         opening_iqd, balances = _balances(session, days, now)
     daily = _by_day(totals, zone)
@@ -46,7 +47,7 @@ def spend(database: Database, month: date, zone: ZoneInfo, now: datetime) -> Spe
         over_iqd=sum(day.charged_iqd for day in over),
         before_iqd=sum(daily.get(earlier + _DAY * ahead, 0) for ahead in range(compared)),
         forecast=_forecast(days, daily, first, zone, now) if now < edges[-1] else None,
-        waste=_waste(cells, paths),
+        waste=_waste(cells, paths, repeats),
         opening_iqd=opening_iqd,
         balances=balances,
         has_sample=any(total.samples for total in totals if total.hour >= edges[0]),
@@ -150,7 +151,7 @@ def _forecast(
     return Forecast(iqd=round(so_far_iqd + coming_iqd), by="weekday" if by_weekday else "day", days=len(whole))
 
 
-def _waste(cells: Iterable[CellCount], paths: Iterable[PartCount]) -> Waste:
+def _waste(cells: Iterable[CellCount], paths: Iterable[PartCount], repeats: Sequence[PartCount]) -> Waste:
     # What was refused, or never left, cost nothing.
     failed = [cell for cell in cells if cell.status == Status.FAILED]
     hopped = [path for path in paths if " " in (path.word or "")]
@@ -161,6 +162,8 @@ def _waste(cells: Iterable[CellCount], paths: Iterable[PartCount]) -> Waste:
         hopped=messages,
         hopped_iqd=sum(path.charged_iqd for path in hopped),
         hopped_s=sum(path.seconds for path in hopped) / messages if messages else None,
+        repeated=sum(repeat.messages for repeat in repeats),
+        repeated_iqd=sum(repeat.charged_iqd for repeat in repeats),
     )
 
 

@@ -66,6 +66,8 @@ class Waste:
     hopped: int  # messages that needed a second or third channel
     hopped_iqd: int
     hopped_s: float | None  # on average, until their last channel was tried
+    repeated: int  # messages that went out within a minute of another to the same number
+    repeated_iqd: int
 
 
 @dataclass(frozen=True, kw_only=True)
