@@ -145,6 +145,13 @@ def test_nothing_at_all_has_a_form_of_its_own_in_arabic(app: Flask) -> None:
         assert ngettext("%(count)s message", "%(count)s messages", 0, count="0") == "لا رسائل"
 
 
+def test_the_sign_of_a_gap_stays_before_its_number_in_every_language(app: Flask) -> None:
+    for headers in ({}, ARABIC, SORANI):
+        with app.test_request_context(headers=headers):
+            assert "\u2066+2.1\u2069" in numbers.gap(2.14)
+            assert numbers.gap(185).count("+") == 1
+
+
 def test_days_carry_the_month_s_name_of_iraq_and_western_digits(app: Flask) -> None:
     at = datetime(2026, 11, 22, 21, 30, tzinfo=UTC)
     zone = app.extensions["wasl"].settings.time_zone

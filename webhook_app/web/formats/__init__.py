@@ -30,6 +30,7 @@ MONEY_AND_NUMBERS = (
     numbers.number,
     numbers.percent,
     numbers.seconds,
+    numbers.gap,
     numbers.capped,
     numbers.megabytes,
     numbers.ago,

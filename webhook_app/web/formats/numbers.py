@@ -1,11 +1,13 @@
 """Numbers, money, seconds and times as text. Digits are Western everywhere; times are given the zone they speak in."""
 
+import re
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from webhook_app.web.formats.translation import format_local, gettext, ngettext
+from webhook_app.web.formats.translation import format_local, gettext, isolated, ngettext
 
 NOTHING = "–"
+_NUMBER = re.compile(r"[0-9.]+")
 COUNT_CAP = 10_000
 
 
@@ -50,6 +52,11 @@ def seconds(value: float | None) -> str:
     if whole < 3600:
         return gettext("%(minutes)s min %(seconds)s s", minutes=whole // 60, seconds=f"{whole % 60:02}")
     return gettext("%(hours)s h %(minutes)s min", hours=whole // 3600, minutes=f"{whole % 3600 // 60:02}")
+
+
+def gap(value: float) -> str:
+    """What passed since the step before: "+2.1 s"."""
+    return _NUMBER.sub(lambda number: isolated(f"+{number[0]}"), seconds(value), count=1)
 
 
 def clock(at: datetime | None, zone: ZoneInfo) -> str:
