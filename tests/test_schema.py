@@ -143,7 +143,7 @@ def live(database: Database, at: datetime) -> None:
     facts = [Fact(at=at, word="failed", channel="whatsapp"), Fact(at=at + timedelta(seconds=9), word="read")]
     add_message(database, at, facts=facts)
     add_message(database, at, send_state=Status.REJECTED, outcome={"kind": "credit"})
-    add_message(database, at)
+    add_message(database, at, phone="9647501234567")
     shop = sources.add(database, f"shop {at}", at)
     receiving.receive(database, [arrival(shop.id, callback("failed", final=True, reason="Refused"), at)])
 

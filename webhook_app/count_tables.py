@@ -175,6 +175,34 @@ class DayPartTally(_Part, Base):
     __table_args__ = (UniqueConstraint("part", "day", *DAY_PART_KEY[2:], name="uq_day_part_tally_key"),)
 
 
+class _Pace:
+    """Parts by their place alone: how long messages took, whoever carried them. Of other parts it is one row."""
+
+    part: Mapped[str] = mapped_column(String(8))
+    place: Mapped[int]
+    messages: Mapped[int] = mapped_column(BigInteger)
+    seconds: Mapped[int] = mapped_column(BigInteger)
+    charged_iqd: Mapped[int] = mapped_column(BigInteger)
+
+
+class PaceTally(_Pace, Base):
+    __tablename__ = "pace_tally"
+
+    hour: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (PrimaryKeyConstraint("part", "hour", "place"),)
+
+
+class DayPaceTally(_Pace, Base):
+    __tablename__ = "day_pace_tally"
+
+    day: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (PrimaryKeyConstraint("part", "day", "place"),)
+
+
+PACE_KEY = ("hour", "part", "place")
+DAY_PACE_KEY = ("day", "part", "place")
+
+
 class SlotPartTally(_Part, Base):
     """Only `took` tells carriers apart, and only `path` channels; elsewhere they are "": a busy slot is few rows."""
 

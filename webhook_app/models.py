@@ -27,8 +27,10 @@ from .count_tables import COUNT_KEY as COUNT_KEY
 from .count_tables import COUNT_SUMS as COUNT_SUMS
 from .count_tables import DAY_CELL_KEY as DAY_CELL_KEY
 from .count_tables import DAY_KEY as DAY_KEY
+from .count_tables import DAY_PACE_KEY as DAY_PACE_KEY
 from .count_tables import DAY_PART_KEY as DAY_PART_KEY
 from .count_tables import HOUR_KEY as HOUR_KEY
+from .count_tables import PACE_KEY as PACE_KEY
 from .count_tables import PART_KEY as PART_KEY
 from .count_tables import PART_SUMS as PART_SUMS
 from .count_tables import SLOT_CELL_KEY as SLOT_CELL_KEY
@@ -36,10 +38,12 @@ from .count_tables import SLOT_KEY as SLOT_KEY
 from .count_tables import SLOT_PART_KEY as SLOT_PART_KEY
 from .count_tables import CellTally as CellTally
 from .count_tables import DayCellTally as DayCellTally
+from .count_tables import DayPaceTally as DayPaceTally
 from .count_tables import DayPartTally as DayPartTally
 from .count_tables import DayTally as DayTally
 from .count_tables import Delta as Delta
 from .count_tables import HourTally as HourTally
+from .count_tables import PaceTally as PaceTally
 from .count_tables import PartDelta as PartDelta
 from .count_tables import PartTally as PartTally
 from .count_tables import SlotCellTally as SlotCellTally

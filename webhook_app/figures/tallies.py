@@ -41,10 +41,12 @@ from ..models import (
     PART_SUMS,
     CellTally,
     DayCellTally,
+    DayPaceTally,
     DayPartTally,
     DayTally,
     Delta,
     HourTally,
+    PaceTally,
     PartDelta,
     PartTally,
     SlotCellTally,
@@ -140,7 +142,8 @@ def day_parts(
     session: Session, part: str, edges: Sequence[datetime], *by: str, by_slot: bool = False
 ) -> list[PartCount]:
     """As `parts`, with the spans of `days`."""
-    return _each(PartCount, _by_span(session, _BY_PART, edges, by, _sums_of(part), part, by_slot=by_slot))
+    read = _BY_PLACE if {*by} <= {"hour", "place"} else _BY_PART
+    return _each(PartCount, _by_span(session, read, edges, by, _sums_of(part), part, by_slot=by_slot))
 
 
 def settled(session: Session, start: datetime, end: datetime) -> list[Settled]:
@@ -196,6 +199,7 @@ def _read(*models: Any) -> _Read:
 _BY_STATUS, _BY_STATUS_SUMS = _read(DayTally, HourTally, SlotTally, Delta), (*COUNT_SUMS, "samples")
 _BY_CELL = _read(DayCellTally, CellTally, SlotCellTally, Delta)
 _BY_PART = _read(DayPartTally, PartTally, SlotPartTally, PartDelta)
+_BY_PLACE = _read(DayPaceTally, PaceTally, SlotPartTally, PartDelta)
 _DAY = timedelta(days=1)
 
 
