@@ -43,8 +43,8 @@ def demo(host: str, port: int, sample: int, rate: float) -> None:
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes; default: one for each core.")
 def serve(host: str, port: int, workers: int | None) -> None:
     """Serve the pages, the API and the callbacks. Brings the store's schema up to date first."""
-    serving.require_free(host, port)
     rooms = open_rooms()
+    serving.require_free(host, port)
     with rooms.database.transaction() as session:
         sending.settle_abandoned(session, now())
     has_users = bool(accounts.users(rooms.database))
