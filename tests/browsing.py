@@ -32,6 +32,11 @@ class Browser:
         self.visited.append(str(form["action"]))
         return self.client.post(str(form["action"]), data=fields | typed, **HTTPS)
 
+    def search(self, typed: str) -> TestResponse:
+        """Look for it among the messages; the results."""
+        answer = self.submit(form_to(self.soup("/messages"), "/messages/search"), q=typed)
+        return self.get(str(answer.location)) if answer.status_code == 303 else answer
+
 
 def value_of(field: Tag) -> str | None:
     if field.name == "textarea":

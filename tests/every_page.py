@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import Select, select
 from werkzeug.routing import Rule
 
-from webhook_app.models import Callback, Message
+from webhook_app.models import Callback, Message, Search
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 _DAYS = "from={day}&to={day}"
@@ -26,6 +26,7 @@ CHOICES = {
 # The one that is shown where one must be named: with a story, so that its page is a whole one.
 _NAMED: Mapping[str, Select[tuple[UUID]]] = {
     "message_id": select(Message.id).where(Message.status == "delivered").order_by(Message.id.desc()),
+    "search_id": select(Search.id).order_by(Search.id.desc()),
     "callback_id": select(Callback.id).where(Callback.verdict == "accepted").order_by(Callback.id.desc()),
 }
 
@@ -49,6 +50,8 @@ def _is_page(app: Flask, rule: Rule) -> bool:
 def _paths(app: Flask, rule: Rule) -> Iterator[str]:
     with app.extensions["wasl"].database.reading() as session:
         named = {name: session.scalar(_NAMED[name].limit(1)) for name in rule.arguments}
+    if None in named.values():  # a search, say, that nobody made
+        return
     path = app.url_map.bind("wasl").build(rule.endpoint, named)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).astimezone(ZoneInfo("Asia/Baghdad")).date()
     yield from (path, *(f"{path}?{choice.format(day=yesterday)}" for choice in CHOICES.get(rule.endpoint, ())))

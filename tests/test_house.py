@@ -34,7 +34,7 @@ MAY_SPEAK_OTPIQ = {
 }
 MAY_OPEN_TRANSACTIONS = {
     "sending.py", "receiving.py", "tracking.py", "pricing.py", "counting.py", "accounts.py", "sources.py",  # flows
-    "refusals.py", "recounting.py", "replaying.py", "budgets.py", "reveals.py",  # flows
+    "refusals.py", "recounting.py", "replaying.py", "budgets.py", "reveals.py", "searches.py",  # flows
     "cli/running.py", "sample.py", "worker.py",  # wiring
 }  # fmt: skip
 MAY_SUM = {

@@ -325,6 +325,16 @@ class SignIn(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Search(Base):
+    """What someone looked for among the messages; it may be a number, so it is kept for a day and no longer."""
+
+    __tablename__ = "search"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)  # in order of time
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    query: Mapped[str] = mapped_column(String(200))
+
+
 class SignInFailure(Base):
     """A wrong password, remembered for a quarter of an hour to slow the next guess."""
 

@@ -20,6 +20,7 @@ from .intake import intake_minutes as intake_minutes
 from .intake import refused_causes as refused_causes
 from .messages import every_message as every_message
 from .messages import matching as matching
+from .messages import newest_to as newest_to
 from .messages import page as page
 from .messages import search as search
 from .messages import search_count as search_count

@@ -128,6 +128,12 @@ def _found(database: Database, lanes: Sequence[Lane], together: Callable[..., Co
         return session.scalar(select(func.count()).select_from(counted)) or 0
 
 
+def newest_to(database: Database, number: str) -> UUID | None:
+    """The newest message to this number."""
+    with database.reading() as session:
+        return session.scalar(select(Message.id).where(Message.phone == number).order_by(Message.id.desc()).limit(1))
+
+
 def newest(session: Session, now: datetime, limit: int, statuses: Sequence[Status] = ()) -> tuple[MessageRow, ...]:
     """The newest messages, of these statuses if any are named."""
     lanes = [Lane(status=name, found_by=(Message.status == name,)) for name in statuses] or [Lane()]

@@ -59,7 +59,6 @@ def _form(filter_: Filter, query: str, errors: list[str] | None = None) -> str:
         "messages_export.html",
         filter=as_asked(),
         query=query,
-        like=request.form.get("like"),
         matching=how_many(filter_, query),
         exports=figures.whole_exports(wasl().database),
         why=request.form.get("why", ""),
@@ -69,11 +68,8 @@ def _form(filter_: Filter, query: str, errors: list[str] | None = None) -> str:
 
 
 def _chosen(query: str) -> str:
-    """For the record. Neither a number nor what was typed stands in it: a search by number names a message that has
-    it."""
-    if not query:
-        return urlencode(as_asked())
-    return urlencode({"search": request.form.get("like") or "words"})
+    """For the record. What was typed does not stand in it: it may be a number."""
+    return urlencode({"search": "words"} if query else as_asked())
 
 
 def _file(kind: str, lines: Iterator[list[Cell]]) -> Response:

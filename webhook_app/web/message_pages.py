@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from .. import figures, reveals, sending, sources, tracking
+from .. import figures, reveals, searches, sending, sources, tracking
 from ..figures import Filter
 from ..figures.rows import StatusCount
 from ..otpiq import OtpiqError
@@ -41,21 +41,36 @@ def messages() -> ResponseReturnValue:
 
 @blueprint.post("/messages/search")
 def search() -> ResponseReturnValue:
-    """By POST, so that a phone number never stands in an address, a history or a proxy's log. 303 where nothing was
-    asked for."""
+    """303 to the results. By POST, and to an address that tells nothing, so that a phone number never stands in one, in
+    a history or in a proxy's log: from here on it is known by a message that was sent to it. 200 for a number that
+    none was sent to."""
     query = asked_search()
     if not query:
         return redirect(url_for("pages.messages"), 303)
-    search_ = figures.understand(query)
-    found = figures.search(wasl().database, query, now(), before=id_of("before"), after=id_of("after"))
-    # From here on a number is known by a message that was sent to it.
-    by_number = (row.id for row in found.rows if search_.number and row.phone_masked == mask(search_.number))
+    number = figures.understand(query).number
+    if number is None:
+        search_id = searches.keep(wasl().database, current_user.id, query, now())
+        return redirect(url_for("pages.found", search_id=search_id), 303)
+    like = figures.newest_to(wasl().database, number)
+    return redirect(url_for("pages.messages", like=like), 303) if like else _results(query)
+
+
+@blueprint.get("/messages/search/<uuid:search_id>")
+def found(search_id: UUID) -> ResponseReturnValue:
+    """404 for another's search, or one of a day ago."""
+    query = searches.find(wasl().database, current_user.id, search_id)
+    if query is None:
+        abort(404, _("This search is not kept any more: search again."))
+    return _results(query, search_id)
+
+
+def _results(query: str, search_id: UUID | None = None) -> str:
     return page(
         "messages_found.html",
-        page=found,
-        search=search_,
+        page=figures.search(wasl().database, query, now(), before=id_of("before"), after=id_of("after")),
+        search=figures.understand(query),
+        search_id=search_id,
         query=query,
-        like=next(by_number, None),
         matching=how_many(Filter(), query),
         filter={},
     )
@@ -75,15 +90,8 @@ def chip_words(filter_: Filter) -> dict[str, Any]:
 
 
 def asked_search() -> str:
-    """What was typed, or the number of the message it is searched by from then on; "" where nothing was asked for. 404
-    for a message that has none."""
-    like = _like_in_form()
-    if like is None:
-        return request.form.get("q", "").replace("\0", "").strip()[:_LONGEST_QUERY]
-    repeatable = sending.find_repeatable(wasl().database, like)
-    if repeatable is None:
-        abort(404, _("There is no message with this id, or it has no number."))
-    return repeatable.phone
+    """What was typed; "" where nothing was asked for."""
+    return request.form.get("q", "").replace("\0", "").strip()[:_LONGEST_QUERY]
 
 
 @blueprint.route("/messages/<uuid:message_id>", methods=["GET", "POST"])
@@ -120,10 +128,3 @@ def check(message_id: UUID) -> ResponseReturnValue:
     except OtpiqError:
         flash(_("OTPIQ gave no answer that helps; what it said stands in the timeline."), "error")
     return redirect(url_for("pages.message", message_id=message_id), 303)
-
-
-def _like_in_form() -> UUID | None:
-    try:
-        return UUID(request.form["like"]) if request.form.get("like") else None
-    except ValueError:
-        abort(400, _("%(name)s: must be an id such as 01980f2e-77b1-7c20-9d0e-5f3a1b2c6c41", name="like"))
