@@ -12,6 +12,7 @@ from webhook_app.sending import Outcome
 from webhook_app.simulator.misbehaviours import Misbehaviour, suffix_of
 from webhook_app.simulator.server import Simulator
 from webhook_app.status import Status
+from webhook_app.web import forms
 from webhook_app.web.forms import refusal
 
 from .browsing import PHONE, SPELLINGS, Browser, form_to, send, words
@@ -66,6 +67,17 @@ MISTAKES = (
     ({"smsType": "whatsapp-template", "templateParameters": "{}", "templateName": ""}, "templateName"),
     ({"verificationCode": "1" * 21}, "verificationCode"),
 )
+
+
+def test_a_template_s_values_are_typed_one_a_line_or_as_json(app: Flask) -> None:
+    form = {"smsType": "whatsapp-template", "phoneNumber": PHONE, "templateName": "t", "reference": ""}
+    form |= {"whatsappAccountId": "1", "whatsappPhoneId": "2", "senderId": ""}
+    for typed, parameters in (
+        (" 482913\r\n10 \r\n", {"body": {"1": "482913", "2": "10"}}),
+        ('{"body": {"1": "Ali"}}', {"body": {"1": "Ali"}}),
+    ):
+        with app.test_request_context():
+            assert forms.read(form | {"templateParameters": typed}, None).template_parameters == parameters
 
 
 def test_each_mistake_stands_at_its_own_field(browser: Browser) -> None:

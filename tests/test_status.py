@@ -207,6 +207,13 @@ def test_an_authentic_callback_wins_over_a_refused_send_and_raises_an_alarm(refu
     assert anomalies(fold([fact("sent")]), refused) == ("refused_yet_reported",)
 
 
+def test_the_same_cost_told_by_another_is_no_news_and_another_cost_is() -> None:
+    answered = fold([fact("sent"), fact(None, cost_iqd=80)])
+    for cost_iqd, is_news in ((80, False), (60, True)):
+        told = fold([fact(None, cost_iqd=cost_iqd, cost_from="tracking")])
+        assert answered.join(told).knows_more_than(answered) is is_news
+
+
 def test_the_cost_of_tracking_wins_over_the_answers_whenever_they_come() -> None:
     answer = fact(None, cost_iqd=80, cost_from="answer")
     tracking = fact("sent", cost_iqd=60, cost_from="tracking", at=-9)

@@ -160,7 +160,7 @@ class Delivery:
 
     @property
     def _knowledge(self) -> tuple[object, ...]:
-        return self.channels, self.known, self.sms_ids, self.unknown_words, self.cost_iqd
+        return self.channels, self.known, self.sms_ids, self.unknown_words, self.charged_iqd
 
     @property
     def charged_iqd(self) -> int | None:

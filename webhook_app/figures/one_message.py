@@ -12,9 +12,9 @@ from sqlalchemy import select
 from .. import status
 from ..database import Database
 from ..models import Callback, Exchange, Message, Reveal
-from ..otpiq import Unreadable, parse_report
+from ..otpiq import Unreadable, parse_report, parse_tracking, read_object
 from ..phone import mask
-from ..status import Status
+from ..status import Fact, Status
 from .messages import rows_of
 from .rows import MessageDetail, Raw, RevealRow, Step
 
@@ -83,17 +83,28 @@ def _steps(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[
 
 def _step_of_exchange(exchange: Exchange) -> Step:
     is_answer = exchange.kind == "answer"
+    told = None if is_answer or exchange.outcome != "ok" else _told(exchange)
     return Step(
         at=exchange.at,
         gap_s=None,
         kind=exchange.kind,
         word=exchange.outcome if is_answer or exchange.outcome != "ok" else exchange.words,
+        channel=told.channel if told else None,
+        is_final=told is not None and told.is_final,
         reason=exchange.words if is_answer or exchange.outcome != "ok" else None,
         sms_id=exchange.sms_id,
         cost_iqd=exchange.cost_iqd,
         balance_iqd=exchange.balance_iqd,
         changed=exchange.changed,
     )
+
+
+def _told(exchange: Exchange) -> Fact | None:
+    """What a tracking answer said of the message as a whole, read as it was then."""
+    try:
+        return parse_tracking(read_object(exchange.trace.encode()), exchange.at)[0]
+    except Unreadable:  # it was cut to be kept
+        return None
 
 
 def step_of_callback(callback: Callback) -> Step:

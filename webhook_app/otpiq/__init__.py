@@ -22,6 +22,7 @@ from .errors import TrialMode as TrialMode
 from .errors import UnknownMessage as UnknownMessage
 from .reports import Report as Report
 from .reports import parse_report as parse_report
+from .reports import parse_tracking as parse_tracking
 from .reports import without_codes as without_codes
 from .requests import InvalidSend as InvalidSend
 from .requests import Problem as Problem

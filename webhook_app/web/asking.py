@@ -61,4 +61,7 @@ def moment(name: str) -> date | datetime | None:
             raise ValueError
         return day or (moment if moment.tzinfo else moment.replace(tzinfo=wasl().settings.time_zone))
     except ValueError:
-        abort(400, _("%(name)s: must be a day such as 2026-11-22 or a time such as 2026-11-22T15:00", name=name))
+        abort(
+            400,
+            _("%(name)s: must be a day such as 2026-11-22 or a time such as 2026-11-22T15:00, from 2000 on", name=name),
+        )

@@ -23,7 +23,7 @@ def iqd(value: int | None) -> str:
 
 def capped(count: int) -> str:
     """A count that is not followed past 10,000: "10,000+"."""
-    return f"{COUNT_CAP:,}+" if count > COUNT_CAP else f"{count:,}"
+    return isolated(f"{COUNT_CAP:,}+") if count > COUNT_CAP else f"{count:,}"
 
 
 def megabytes(size: int) -> str:

@@ -16,7 +16,7 @@ _OPEN_SENTENCES = {
     "queued": N_("Waiting to be sent"),
     "sending": N_("On its way to OTPIQ"),
     "throttled": N_("OTPIQ asked to wait: too many messages in a short time"),
-    "unconfirmed": N_("In doubt: OTPIQ may have it, its answer never came"),
+    "unconfirmed": N_("In doubt: OTPIQ may have it, but gave no clear answer"),
     "unsent": N_("Not sent: nothing left this machine"),
 }
 _ANSWERS = {
@@ -146,7 +146,7 @@ def step_title(step: Step) -> str:
         return gettext(_ANSWERS[step.word]) if step.word in _ANSWERS else step.word or gettext("Answered")
     if step.quarantined:
         return gettext("A callback that could not be read")
-    title = channel_said(step.channel, step.word)
+    title = channel_said(step.channel, step.word) if step.channel or step.kind == "callback" else _said(step.word)
     if step.is_final:
         return gettext("%(title)s, final", title=title)
     return gettext("%(title)s, not final", title=title) if step.word == "failed" else title
@@ -154,8 +154,11 @@ def step_title(step: Step) -> str:
 
 def channel_said(channel: str | None, word: str | None) -> str:
     """ "WhatsApp: failed"."""
-    said = gettext(_WORDS[word]) if word in _WORDS else word or gettext("no status")
-    return gettext("%(channel)s: %(word)s", channel=channel_name(channel), word=said)
+    return gettext("%(channel)s: %(word)s", channel=channel_name(channel), word=_said(word))
+
+
+def _said(word: str | None) -> str:
+    return gettext(_WORDS[word]) if word in _WORDS else word or gettext("no status")
 
 
 def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
