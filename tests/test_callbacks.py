@@ -273,6 +273,16 @@ def test_with_neither_store_nor_spool_a_callback_is_503_and_asked_to_come_again(
     assert client.get("/healthz", **HTTPS).status_code == 200
 
 
+def test_a_store_that_can_be_read_but_takes_nothing_is_not_ready(tmp_path: Path, stamper: Stamper) -> None:
+    client = create_app(make_config(f"sqlite:///{tmp_path / 'wasl.db'}", tmp_path)).test_client()
+    assert client.get("/readyz", **HTTPS).get_json()["status"] == "ready"
+    (tmp_path / "wasl.db-turn").mkdir()  # whoever wants to write fails, as on a full disk
+    (tmp_path / "spool").write_text("a file where the folder should be")
+    assert post(client, stamper, new_id(datetime.now(UTC))).status_code == 503
+    ready = client.get("/readyz", **HTTPS)
+    assert (ready.status_code, ready.get_json()["status"]) == (503, "away")
+
+
 def test_an_answer_that_was_given_leaves_nothing_to_the_garbage_collector() -> None:
     """The one who is told when it is known holds it; a circle a callback would be a worker's memory."""
     outcome: Future[str] = Future()

@@ -252,7 +252,10 @@ def test_a_search_has_an_address_of_its_own_for_who_searched_and_for_a_day(
     for _ in range(2):  # as after a look at another page, and back
         assert rows_of(browser.soup(found)) == [f"/messages/{message}"]
     assert Browser(sign_in(app, "dilan")).get(found).status_code == 404
-    searches.keep(database, all_rows(database, Search)[0].user_id, "4321", datetime.now(UTC) + timedelta(hours=25))
+    (kept,) = all_rows(database, Search)
+    tomorrow = datetime.now(UTC) + timedelta(hours=25)
+    assert searches.find(database, kept.user_id, kept.id, tomorrow) is None
+    searches.forget(database, tomorrow)
     answer = browser.get(found)
     assert (answer.status_code, "search again" in words(answer)) == (404, True)
 

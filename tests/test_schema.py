@@ -213,6 +213,20 @@ def test_sqlite_keeps_a_commit_through_a_power_cut(tmp_path: Path) -> None:
     assert pragmas == [3 if has_wal_reset_bug(sqlite_module().sqlite_version_info) else 2, 1]
 
 
+def test_postgresql_commits_to_the_disk_whatever_it_is_set_to(empty_url: str) -> None:
+    if empty_url.startswith("sqlite"):
+        return
+    server = Database(empty_url)
+    for setting, holds in (("off", "on"), ("remote_apply", "remote_apply")):
+        name = make_url(empty_url).database
+        _outside_a_transaction(server.engine, f"ALTER DATABASE {name} SET synchronous_commit = {setting}")
+        database = Database(empty_url)
+        with database.writing() as connection:
+            assert connection.scalar(text("SHOW synchronous_commit")) == holds
+        database.engine.dispose()
+    server.engine.dispose()
+
+
 @pytest.mark.parametrize(("series", "fixed"), [(44, 6), (50, 7), (51, 3)])
 def test_the_wal_reset_bug_is_known_by_version(series: int, fixed: int) -> None:
     assert has_wal_reset_bug((3, series, fixed - 1))

@@ -151,6 +151,20 @@ def wait_for_workers(leader: int) -> None:
         time.sleep(0.05)
 
 
+def test_what_cannot_be_read_is_not_quoted_in_the_log_and_told_seldom(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "1") as (_server, port):
+        for lines in (
+            b"GET / HTTP/1.1\r\nX-OTPIQ-Webhook-Secret hidden-word",
+            b"GET /?q=0770 123 4567 HTTP/1.1",
+            b"GET / HTTP/1.1\r\nBad\tname: hidden-word",
+        ):
+            for _ in range(10):
+                talk(port, lines + b"\r\nHost: x\r\n\r\n")
+    log = (tmp_path / "serve.log").read_text()
+    assert not [word for word in ("hidden-word", "123 4567", "Traceback") if word in log]
+    assert 1 <= log.count("no HTTP") <= 3
+
+
 def test_a_taken_port_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

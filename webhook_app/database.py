@@ -99,6 +99,7 @@ class Database:
             event.listen(self.engine, "begin", _begin)
         else:
             event.listen(self.engine, "do_connect", _Impatient.within(patience_s))
+            event.listen(self.engine, "connect", _commit_durably)
         # A page asks twenty questions; PostgreSQL would be asked to begin and to end around every few of them, and for
         # nothing: each question sees what is committed by then, in a transaction too.
         of_readers = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
@@ -238,6 +239,14 @@ def _set_pragmas(locked_s: float, connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA cache_size = -8000")  # kB: the indexes' upper pages stay at hand
     cursor.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: those written again and again are copied less often
     cursor.close()
+
+
+def _commit_durably(connection: Any, _record: Any) -> None:
+    """A role or a server may be set to answer before a commit is on the disk; a callback must not be. `local` is."""
+    off = "WHERE current_setting('synchronous_commit') = 'off'"
+    connection.autocommit = True
+    connection.execute(f"SELECT set_config('synchronous_commit', 'on', false) {off}")
+    connection.autocommit = False
 
 
 def _begin(connection: Connection) -> None:

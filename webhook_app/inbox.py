@@ -4,7 +4,7 @@ Whoever puts a callback in is given a future. One writer thread takes all that h
 one transaction, and only then tells in each future what became of it. What the store cannot take goes to the spool, and
 from there into the store when it is back. When neither takes it, nobody is told that it was taken.
 
-    put -> queue -> _write -> _gather -> _store: receiving.receive ... COMMIT -> the answer
+    put -> queue -> _write -> _gather -> _store: receiving.receive ... COMMIT -> its future, and so the answer
                                       -> _spool: one append ... fsync         -> the answer, and _drain later
                  -> _watch: has waited too long -> the same
 """
@@ -109,6 +109,11 @@ class Inbox:
         """End the writer when it has stored what is queued."""
         self._queue.put(None)
 
+    @property
+    def store_is_away(self) -> bool:
+        """Whether it did not take what was given to it last."""
+        return self._store_away
+
     def take_up(self) -> None:
         """Begin to take into the store what a process before us left in the spool."""
         if not self._spool_file.is_empty():
@@ -136,7 +141,7 @@ class Inbox:
         while batch := self._gather():
             self._storing_since_s = time.monotonic()
             try:
-                self._take_in(batch)
+                self._store_or_spool(batch)
             except Exception as fault:  # noqa: BLE001 - everybody waits for this thread: it lives on, and they hear of it
                 log.error("inbox.fault", error=type(fault).__name__, where=logs.where(fault))
                 for one in batch:
@@ -173,7 +178,7 @@ class Inbox:
             batch.append(another)
         return False
 
-    def _take_in(self, batch: Sequence[_Waiting]) -> None:
+    def _store_or_spool(self, batch: Sequence[_Waiting]) -> None:
         if self._may_try_the_store():
             try:
                 self._store(batch)

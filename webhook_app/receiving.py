@@ -3,7 +3,7 @@
 Whoever calls (the inbox) has checked the stamp. What comes in here is never dropped: what cannot be read is
 quarantined, what belongs to no message is an orphan, and both are stored like the rest.
 
-`receive` is the story from top to bottom. A batch costs the same few statements however many callbacks it holds.
+`receive` and `_take_in` are the story from top to bottom. A batch costs the same few statements however many callbacks it holds.
 """
 
 import hashlib
@@ -134,6 +134,22 @@ def receive(database: Database, batch: Sequence[Arrival], place: SpoolPlace | No
     return _take_in(database, [read_body(arrival) for arrival in batch], place)
 
 
+def _take_in(database: Database, read: Sequence[Read], place: SpoolPlace | None = None) -> list[str]:
+    if not read:
+        return []
+    with database.writing() as connection:  # which commits at its end, and not before
+        if place is not None and not _move_on(connection, place):
+            return ["repeat"] * len(read)
+        find_messages(connection, read)
+        _find_stored(connection, read)
+        _judge(read)
+        merging.save(connection, {one.message.row["id"]: one.message for one in read if one.message}.values())
+        _insert(connection, read)
+        _count(connection, database.writer, read)
+    _log(read)
+    return [one.verdict for one in read]
+
+
 def set_aside(database: Database, arrival: Arrival, why: str) -> None:
     """Store, without looking into it, what `receive` stumbles over: a fault of ours must not lose a callback."""
     try:
@@ -149,22 +165,6 @@ def forget_places(database: Database, names: Sequence[str]) -> None:
     if names:
         with database.writing() as connection:
             connection.execute(delete(_SPOOLED).where(_SPOOLED.c.name.in_(names)))
-
-
-def _take_in(database: Database, read: Sequence[Read], place: SpoolPlace | None = None) -> list[str]:
-    if not read:
-        return []
-    with database.writing() as connection:
-        if place is not None and not _move_on(connection, place):
-            return ["repeat"] * len(read)
-        find_messages(connection, read)
-        _find_stored(connection, read)
-        _judge(read)
-        merging.save(connection, {one.message.row["id"]: one.message for one in read if one.message}.values())
-        _store(connection, read)
-        _count(connection, database.writer, read)
-    _log(read)
-    return [one.verdict for one in read]
 
 
 def read_body(arrival: Arrival) -> Read:
@@ -265,7 +265,7 @@ def _judge(read: Sequence[Read]) -> None:
         one.verdict = "quarantined" if one.note else "accepted" if one.message is not None else "orphan"
 
 
-def _store(connection: Connection, read: Sequence[Read]) -> None:
+def _insert(connection: Connection, read: Sequence[Read]) -> None:
     """Insert what is new and count what came again, in one statement and one order: what belongs to no message has no
     message's lock to wait for."""
     times = Counter(one.key for one in read if not one.is_itself)

@@ -208,9 +208,14 @@ def _made_keys(path: Path) -> str:
             descriptor, draft = tempfile.mkstemp(dir=path.parent)  # mode 0600
             with open(descriptor, "w") as file:
                 file.write(secrets.token_hex(32) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # what is stamped with it could never be checked without it
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
             os.unlink(draft)
+            folder = os.open(path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
         return path.read_text(errors="replace")
     except OSError as error:
         raise BadSetting(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import delete
 
-from . import counting, inbox, logs, recounting, sending, tracking
+from . import counting, inbox, logs, recounting, searches, sending, tracking
 from .database import Database, StoreAway
 from .models import Intake, Moment
 from .otpiq import Otpiq
@@ -64,7 +64,7 @@ def _steps(config: Settings, database: Database, otpiq: Otpiq) -> Mapping[str, S
         "counts": lambda: _count(database),
         "abandoned sends": lambda: _settle_abandoned(database),
         "spool": lambda: _drain(database, Spool(config.spool_dir)),
-        "intake": lambda: _forget_intake(database, _now()),
+        "old counts and searches": lambda: _forget(database, _now()),
     }
     if config.otpiq_api_key is not None:
         steps["tracking"] = lambda: tracking.ask_next(database, otpiq, config.tracks_per_minute, _now)
@@ -120,7 +120,8 @@ def _drain(database: Database, spool: Spool) -> float:
     return _DRAIN_EVERY_S
 
 
-def _forget_intake(database: Database, now: datetime) -> float:
+def _forget(database: Database, now: datetime) -> float:
+    searches.forget(database, now)
     with database.transaction() as session:
         session.execute(delete(Intake).where(Intake.minute < now - INTAKE_KEPT))
     return _FORGET_EVERY_S

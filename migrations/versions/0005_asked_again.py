@@ -1,7 +1,7 @@
 """Which messages were asked for within a minute of another to the same number, and what they cost.
 
 Those of before are found here, by one sort of the numbers; only they are rewritten. They are counted as deltas, which
-are folded like all others.
+are folded like all others. What a process of before closes after this is not counted among them until `wasl db recount`.
 """
 
 import sqlalchemy as sa
@@ -24,23 +24,24 @@ _HOUR = {
 
 
 def upgrade() -> None:
-    op.add_column("message", sa.Column("is_repeat", sa.Boolean(), server_default=sa.false(), nullable=False))
     store = op.get_bind().dialect.name
+    # Found before the table is touched: it is locked for no longer than it takes to mark these few.
     op.execute(f"""
-        UPDATE message SET is_repeat = true WHERE id IN (
-            SELECT id FROM (
-                SELECT id, created_at, lag(created_at) OVER (PARTITION BY phone ORDER BY id) AS before
-                FROM message WHERE phone IS NOT NULL AND send_state NOT IN {_REFUSED}
-            ) AS asked WHERE {_GAP_S[store]} <= 60
-        )
+        CREATE TEMPORARY TABLE asked_again AS SELECT id FROM (
+            SELECT id, created_at, lag(created_at) OVER (PARTITION BY phone ORDER BY id) AS before
+            FROM message WHERE phone IS NOT NULL AND send_state NOT IN {_REFUSED}
+        ) AS asked WHERE {_GAP_S[store]} <= 60
     """)
+    op.add_column("message", sa.Column("is_repeat", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.execute("UPDATE message SET is_repeat = true WHERE id IN (SELECT id FROM asked_again)")
     op.execute(f"""
         INSERT INTO part_delta (hour, part, carrier, channel, word, place, is_sample, messages, seconds, charged_iqd)
         SELECT {_HOUR[store]}, 'repeat', carrier, coalesce(channel, ''), '', 0, is_sample,
                count(*), 0, coalesce(sum(charged_iqd), 0)
-        FROM message WHERE is_repeat AND path IS NOT NULL AND status NOT IN {_REFUSED}
+        FROM message JOIN asked_again USING (id) WHERE path IS NOT NULL AND status NOT IN {_REFUSED}
         GROUP BY {_HOUR[store]}, carrier, coalesce(channel, ''), is_sample
     """)
+    op.execute("DROP TABLE asked_again")
 
 
 def downgrade() -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import resource
 import socket
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from .worker import Worker
 
 THREADS = 80  # a send holds one until OTPIQ answers; a callback holds none while it waits for its commit
 _GRACE_S = 20
+_TELLS_EVERY_S = 5.0
 
 
 class PortTaken(Exception):
@@ -68,11 +70,22 @@ def _write_the_rest(_server: Any, worker: Any) -> None:
 class _Logger(Logger):  # type: ignore[misc]
     """gunicorn's lines through our own format."""
 
+    _told_at_s = 0.0
+
     def setup(self, _cfg: Any) -> None:
         self.error_log.handlers = []
         self.error_log.propagate = True
         self.error_log.setLevel(logging.WARNING)
         self.access_log.disabled = True
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Of a request that cannot be read gunicorn quotes what it read: a secret may stand there, and anybody may send
+        any number of them."""
+        if not msg.startswith("Invalid request"):
+            super().warning(msg, *args, **kwargs)
+        elif time.monotonic() - self._told_at_s > _TELLS_EVERY_S:
+            self._told_at_s = time.monotonic()
+            super().warning("Something came that is no HTTP, and was refused")
 
 
 class _Server(BaseApplication):  # type: ignore[misc]

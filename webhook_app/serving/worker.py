@@ -111,8 +111,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     _has_left_one = False
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
+        """One for pages and sends; callbacks have threads of their own, which no send that hangs can keep from them."""
+        lanes = ThreadPoolExecutor(2, thread_name_prefix="callbacks")
+        self._callbacks, self._answers = Lane(lanes, self._take), Lane(lanes, self._send)
         pool: ThreadPoolExecutor = super().get_thread_pool()
-        self._callbacks, self._answers = Lane(pool, self._take), Lane(pool, self._send)
         return pool
 
     def load_wsgi(self) -> None:
@@ -156,7 +158,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             time.sleep(0.01)
 
     def enqueue_req(self, conn: TConn) -> None:
-        """A connection is new, or has sent something."""
+        """A connection is new, or has sent something; gunicorn's event loop calls this."""
         arriving: Arriving | None = getattr(conn, "arriving", None)
         if arriving is None:
             # With what came right behind the last request, which is no longer to be had from the socket.

@@ -24,9 +24,10 @@ def readyz() -> tuple[Response, int]:
     spooled = wasl().spool.waiting()
     try:
         wasl().database.ping()
-        status = "spooling" if spooled else "ready"
+        is_away = wasl().inbox.store_is_away  # it can be read while its disk is full
     except StoreAway:
-        status = "spooling" if _can_spool() else "away"
+        is_away = True
+    status = ("spooling" if _can_spool() else "away") if is_away else "spooling" if spooled else "ready"
     return jsonify(status=status, spooled=spooled), 503 if status == "away" else 200
 
 

@@ -58,7 +58,7 @@ def search() -> ResponseReturnValue:
 @blueprint.get("/messages/search/<uuid:search_id>")
 def found(search_id: UUID) -> ResponseReturnValue:
     """404 for another's search, or one of a day ago."""
-    query = searches.find(wasl().database, current_user.id, search_id)
+    query = searches.find(wasl().database, current_user.id, search_id, now())
     if query is None:
         abort(404, _("This search is not kept any more: search again."))
     return _results(query, search_id)
