@@ -1,6 +1,7 @@
 """The inbox on the real stores: many in one transaction, answered after it, and kept whatever the store does."""
 
 import contextlib
+import fcntl
 import subprocess
 import sys
 import threading
@@ -337,6 +338,27 @@ def test_who_waited_too_long_is_spooled_and_the_late_commit_makes_no_second(
     assert taken_in(database) == {"accepted": 2}
     assert counted(database) == recounted(database)
     assert get_message(database, message).status == "delivered"
+
+
+def test_where_the_disk_hangs_too_everybody_is_told_to_come_again_in_time(
+    database: Database, inbox: Inbox, spool: Spool, tmp_path: Path
+) -> None:
+    message = add_message(database)
+    first, second = (arrival(message, callback(word)) for word in ("sent", "delivered"))
+    spool.prepare()
+    # Another program holds the file's lock, as a disk would that does not answer.
+    with (tmp_path / "spool" / "current").open("a") as file, locked(database):
+        fcntl.flock(file, fcntl.LOCK_EX)
+        began = time.monotonic()
+        with pytest.raises(NotDurable):
+            inbox.put(first).result(20)
+        assert time.monotonic() - began < 5
+        began = time.monotonic()
+        with pytest.raises(NotDurable):
+            inbox.put(second).result(20)
+        assert time.monotonic() - began < 0.5  # nobody waits for it a second time
+    wait_until(lambda: spool.is_empty() and not threads("spool"))
+    assert [inbox.put(one).result(20) for one in (first, second)] == ["repeat", "accepted"]
 
 
 # From one process to the next

@@ -14,7 +14,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,6 +37,7 @@ _MOST_AT_ONCE = 64
 _LINGER_S, _GAP_S, _ENOUGH = 0.004, 0.002, 20
 _PATIENCE_S = 3.5  # whoever has to be told to come again hears it within 5 s
 _LOOK_EVERY_S = 0.25
+_APPEND_WITHIN_S = 1.0
 _TRY_AGAIN_S = 1.0
 _FOLD_EVERY = 2_000  # callbacks
 
@@ -87,6 +88,7 @@ class Inbox:
         self._storing_since_s: float | None = None  # time.monotonic(), as all of these
         self._store_away = False
         self._try_again_at_s = 0.0
+        self._hanging_append: Future[None] | None = None
         self._unfolded = 0
 
     def put(self, arrival: Arrival) -> "Future[str]":
@@ -250,9 +252,9 @@ class Inbox:
             return
         outcome: str | NotDurable = "spooled"
         try:
-            self._spool_file.append([_to_record(one.arrival) for one in unanswered])
+            self._append([_to_record(one.arrival) for one in unanswered])
         except OSError as error:
-            log.error("spool.failed", error=error.strerror)
+            log.error("spool.failed", error=error.strerror or type(error).__name__)
             outcome = NotDurable()
         except Exception as fault:  # noqa: BLE001
             log.error("inbox.fault", error=type(fault).__name__, where=logs.where(fault))
@@ -262,6 +264,20 @@ class Inbox:
             self._start_draining()
         for one in unanswered:
             one.tell(outcome)
+
+    def _append(self, records: Sequence[bytes]) -> None:
+        """Raises OSError, also when the disk neither takes nor refuses them in time. What it takes later is a repeat of
+        what is sent again."""
+        if self._hanging_append is not None and not self._hanging_append.done():
+            raise TimeoutError
+        appended: Future[None] = Future()
+        threading.Thread(target=_run, args=[appended, self._spool_file.append, records], daemon=True).start()
+        try:
+            appended.result(_APPEND_WITHIN_S)
+        except TimeoutError:
+            self._hanging_append = appended
+            appended.add_done_callback(lambda _appended: self._start_draining())
+            raise
 
     def _start_draining(self) -> None:
         with self._lock:
@@ -294,6 +310,14 @@ class Inbox:
                 counting.fold(self._database)
             except Exception as fault:  # noqa: BLE001 - the next one will do it
                 log.warning("fold.fault", error=type(fault).__name__)
+
+
+def _run(done: "Future[None]", work: Callable[[Sequence[bytes]], object], records: Sequence[bytes]) -> None:
+    try:
+        work(records)
+        done.set_result(None)
+    except BaseException as fault:  # noqa: BLE001 - told to whoever waits
+        done.set_exception(fault)
 
 
 def drain(database: Database, spool: Spool) -> None:

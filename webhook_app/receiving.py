@@ -3,7 +3,8 @@
 Whoever calls (the inbox) has checked the stamp. What comes in here is never dropped: what cannot be read is
 quarantined, what belongs to no message is an orphan, and both are stored like the rest.
 
-`receive` and `_take_in` are the story from top to bottom. A batch costs the same few statements however many callbacks it holds.
+`receive` and `_take_in` are the story from top to bottom. A batch costs the same few statements however many callbacks
+it holds.
 """
 
 import hashlib
