@@ -187,7 +187,8 @@ def check_fallback(page: Page, inside: list[Sent]) -> None:
         there = [one for one in came if one.status == "delivered" and [*one.tried].index(one.channel) == place - 1]
         ended = [one.last_tried_s for one in came if len(one.tried) == place]
         assert counts == [len(came), len(there), charged(came)]
-        assert wait_s == (pytest.approx(sum(ended) / len(ended), abs=0.6) if ended else None)
+        # The first one is tried at once.
+        assert wait_s == (pytest.approx(sum(ended) / len(ended), abs=0.6) if ended and place > 1 else None)
 
 
 def check_paces(page: Page, inside: list[Sent]) -> None:

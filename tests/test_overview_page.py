@@ -1,7 +1,8 @@
 """The overview, as a browser without JavaScript meets it: its order, its ranges, its links, its first steps."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from time import sleep
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,10 +32,11 @@ def browser(app: Flask) -> Browser:
 
 @pytest.fixture
 def traffic(database: Database) -> datetime:
-    """Three messages of every fate, a minute apart."""
-    now = datetime.now(UTC)
-    for minutes in (1, 2, 3):
-        add_of_every_fate(database, now - timedelta(minutes=minutes))
+    """Three messages of every fate, a second apart, all of them today's."""
+    while (now := datetime.now(UTC)).astimezone(BAGHDAD).time() < time(0, 0, 4):
+        sleep(1)
+    for seconds in (1, 2, 3):
+        add_of_every_fate(database, now - timedelta(seconds=seconds))
     return now
 
 
