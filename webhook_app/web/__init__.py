@@ -28,6 +28,7 @@ from . import (
     packing,
     pages,
     settings_pages,
+    source_pages,
     spend_pages,
 )
 from .context import MAX_BODY_BYTES, Wasl, is_for_programs, now, wasl
@@ -63,8 +64,8 @@ def register(app: Flask, house: Wasl) -> None:
         app.register_blueprint(blueprint)
     for blueprint in {module.blueprint for module in (pages, message_pages, export)}:  # one and the same
         app.register_blueprint(blueprint)
-    for blueprint in (callback_pages.blueprint, settings_pages.blueprint, spend_pages.blueprint):
-        app.register_blueprint(blueprint)
+    for pages_of in (callback_pages, settings_pages, source_pages, spend_pages):
+        app.register_blueprint(pages_of.blueprint)
     files.register(app)
     app.before_request(access.close_by_default)
     app.after_request(packing.pack)

@@ -8,8 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from .. import figures, pricing, sending, sources
-from ..naming import BadName
+from .. import figures, pricing, sending
 from ..otpiq import InvalidSend
 from ..otpiq.requests import SMS_TYPES
 from ..phone import BadPhone, mask, normalise
@@ -84,22 +83,6 @@ def look() -> str:
     form = forms.typed(request.form)
     phone = _as_number(form["phoneNumber"])
     return page("_send_look.html", form=form, to=phone, **_price_tag(phone, form))
-
-
-@blueprint.route("/sources", methods=["GET", "POST"], endpoint="sources")
-def source_list() -> ResponseReturnValue:
-    """200 the list, 303 after making one, 400 with the form when the name will not do."""
-    errors, form = {}, {"name": request.form.get("name", "")}
-    if request.method == "POST":
-        try:
-            added = sources.add(wasl().database, form["name"], now())
-            flash(_("Source %(name)s was made: put its URL and secret into the program.", name=added.name), "success")
-            return redirect(url_for("pages.sources"), 303)
-        except BadName as wrong:
-            errors = {"name": [_(str(wrong))]}
-    rows = figures.source_rows(wasl().database, wasl().stamper)
-    unplaced = figures.unplaced(wasl().database)
-    return page("sources.html", rows=rows, unplaced=unplaced, errors=errors, form=form), 400 if errors else 200
 
 
 @blueprint.post("/theme")
