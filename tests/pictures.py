@@ -22,7 +22,7 @@ import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from webhook_app import accounts, budgets, create_app, sample, schema
+from webhook_app import accounts, budgets, create_app, sample, schema, sources
 from webhook_app.database import Database
 from webhook_app.models import Moment
 from webhook_app.simulator.server import Simulator
@@ -52,6 +52,7 @@ PATHS = {
     "callbacks": "/callbacks",
     "callbacks-refused": "/callbacks/refused",
     "sources": "/sources",
+    "self-test": "/callbacks/self-test",
     "settings": "/settings",
     "error": "/messages?status=odd",
     "missing": "/nope",
@@ -113,6 +114,9 @@ def _take(browser: Browser, stage: Stage, language: str, theme: str, width: int,
             for name, path in paths.items():
                 if name.startswith(names or ""):
                     page.goto(f"{origin}{path}")
+                    if name == "self-test":
+                        page.locator("main form .primary").click()
+                        page.locator(".steps").wait_for()
                     _picture(page, name, suffix, names)
 
 
@@ -178,6 +182,9 @@ def _serving(folder: Path, simulator: Simulator, messages: int = 0) -> Iterator[
     if messages:
         sample.fill(database, Stamper((SECRET_KEY,), origin), messages, config.time_zone, BEGAN)
         budgets.put(database, "45000", "1000000", "sara", BEGAN)
+        shop, app_source = (sources.add(database, name, BEGAN).id for name in ("shop", "app"))
+        sources.rotate(database, shop, BEGAN)
+        sources.pause(database, app_source, BEGAN)
         with database.transaction() as session:
             session.add(Moment(name="worker:pictures", at=BEGAN + timedelta(minutes=10)))  # no worker is there to beat
     database.engine.dispose()

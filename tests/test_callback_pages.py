@@ -151,7 +151,7 @@ def test_what_led_to_nothing_is_counted_on_top_and_shown_by_a_link(
     browser: Browser, of_every_kind: dict[str, UUID]
 ) -> None:
     notice = browser.soup("/callbacks").select(".notice.wait form")[0]
-    assert "1 authentic callback could not be read." in read(notice)
+    assert "1 authentic callback is in quarantine." in read(notice)
     assert links(notice, "a") == ["/callbacks?verdict=quarantined"]
 
 

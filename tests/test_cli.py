@@ -77,7 +77,8 @@ def test_help_says_in_a_sentence_what_each_command_does(wasl: Shell, path: tuple
 
 def test_the_commands_are_the_promised_ones() -> None:
     promised = ["demo", "serve", "simulate", "send", "messages", "message", "doctor", "source", "user", "key", "db"]
-    promised += ["source add", "source list", "user add", "user list", "user password"]
+    promised += ["source add", "source list", "source rotate", "source retire", "source pause", "source resume"]
+    promised += ["source test", "user add", "user list", "user password"]
     promised += ["key add", "key list", "key revoke", "db upgrade", "db current", "db recount", "worker", "replay"]
     assert {" ".join(path) for path in every_command()} == set(promised)
 
@@ -214,7 +215,7 @@ def test_a_source_is_made_listed_and_used_as_a_filter(wasl: Shell) -> None:
     added = wasl.json("source", "add", "shop")
     assert added.keys() == {"id", "url", "secret"}
     assert added["url"] == f"http://127.0.0.1:8000/callbacks/otpiq/{UUID(added['id'])}"
-    assert wasl.json("source", "list") == added | {"name": "shop"}
+    assert wasl.json("source", "list") == added | {"name": "shop", "oldUrl": None, "pausedAt": None}
     assert wasl.lines("messages", "--source", "shop") == []
     assert_one_line(wasl("source", "add", "shop"), "name is taken: choose another name")
     assert_one_line(wasl("source", "add", ""), "name must be 1 to 60 characters that can be printed")

@@ -14,6 +14,7 @@ from webhook_app.ids import new_id
 from webhook_app.models import Message, Moment
 from webhook_app.otpiq import Otpiq
 from webhook_app.settings import Settings
+from webhook_app.stamp import Stamp
 from webhook_app.status import Fact
 
 from .conftest import make_config
@@ -32,7 +33,8 @@ def config(store_url: str, tmp_path: Path) -> Settings:
 def examined(
     config: Settings, database: Database, names: Sequence[str] = (NEW,), now: datetime = NOW
 ) -> dict[str, Finding]:
-    found = doctor.examine(config, database, Otpiq(config.otpiq_base_url, None), names, now)
+    nowhere = Stamp(url="https://127.0.0.1:9/callbacks/otpiq/1", secret="unused")
+    found = doctor.examine(config, database, Otpiq(config.otpiq_base_url, None), names, nowhere, now)
     return {finding.subject: finding for finding in found}
 
 

@@ -179,8 +179,9 @@ def test_check_now_without_an_answer_says_so(browser: Browser, database: Databas
 
 def test_a_source_is_made_on_its_page_and_shown_with_url_and_secret(browser: Browser) -> None:
     form = form_to(browser.soup("/sources"), "/sources")
-    assert browser.submit(form, name="shop").headers["Location"] == "/sources"
-    page = browser.soup("/sources")
+    there = browser.submit(form, name="shop").location
+    page = browser.soup(there)
+    assert page.find(id=there.partition("#")[2]).select_one("h2").text == "shop"
     assert "shop" in words(page)
     assert page.find("code", string=re.compile(f"^{PUBLIC_URL}/callbacks/otpiq/"))
 
@@ -265,11 +266,11 @@ def test_the_theme_is_kept_in_a_cookie_and_comes_back_to_the_page(browser: Brows
 
 def test_callbacks_that_led_to_nothing_are_told_of(browser: Browser, database: Database) -> None:
     now = datetime.now(UTC)
-    assert "could not be read" not in words(browser.get("/sources"))
+    assert "in quarantine" not in words(browser.get("/sources"))
     for raw in (b"no JSON", b'{"status": "sent"}'):
         receiving.receive(database, [arrival(new_id(now), raw)])
     page = words(browser.get("/sources"))
-    assert "1 authentic callback could not be read." in page
+    assert "1 authentic callback is in quarantine." in page
     assert "1 belongs to no message known here" in page
 
 

@@ -21,7 +21,7 @@ from webhook_app import counting, merging, receiving, replaying, sample, sources
 from webhook_app.cli import main
 from webhook_app.database import Base, Database
 from webhook_app.ids import new_id
-from webhook_app.models import Callback, Message, Source
+from webhook_app.models import Callback, Message, Source, SourceAddress
 from webhook_app.stamp import Stamper
 from webhook_app.status import Fact, from_json
 
@@ -100,6 +100,8 @@ def test_orphans_whose_source_is_here_by_now_make_its_messages(database: Databas
     come(database, source_id, *(callback(word, smsId=sms_id) for word, sms_id in words))
     with database.transaction() as session:
         session.add(Source(id=source_id, name="shop", created_at=LATER))
+        session.flush()
+        session.add(SourceAddress(id=source_id, source_id=source_id, made_at=LATER))
     replayed = replaying.replay(database)
     assert (replayed.moved, replayed.messages) == ({("orphan", "accepted"): 3}, 2)
     rows = {row.sms_id: row for row in all_rows(database, Message)}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from . import schema
+from . import probing, schema
 from .database import Database, StoreAway, has_wal_reset_bug, sqlite_module
 from .figures.messages import COUNT_CAP
 from .figures.vitals import is_working, last_beat_at
@@ -16,6 +16,7 @@ from .models import Message, Moment, Source
 from .otpiq import Otpiq, OtpiqError
 from .settings import Settings
 from .spool import Spool
+from .stamp import Stamp
 from .status import OUTCOMES
 
 _WAITED_FOR = timedelta(days=7)  # long after a message became "no report"
@@ -31,9 +32,9 @@ class Finding:
 
 
 def examine(
-    config: Settings, database: Database, otpiq: Otpiq, key_names: Sequence[str], now: datetime
+    config: Settings, database: Database, otpiq: Otpiq, key_names: Sequence[str], stamp: Stamp, now: datetime
 ) -> Iterator[Finding]:
-    """`key_names` are the master keys' names, newest first (`Stamper.key_names`)."""
+    """`key_names` are the master keys' names, newest first (`Stamper.key_names`); with `stamp` a probe is sent out."""
     yield _spool(Spool(config.spool_dir))
     try:
         schema.upgrade_if_needed(database)
@@ -44,7 +45,7 @@ def examine(
         yield from _store(database)
         yield from _worker(database, now)
         yield from _keys(database, key_names, now)
-    yield from _public_url(config)
+    yield from _public_url(config, stamp)
     yield from _provider(config, otpiq)
 
 
@@ -164,9 +165,12 @@ def _span(span: timedelta) -> str:
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
 
 
-def _public_url(config: Settings) -> Iterator[Finding]:
+def _public_url(config: Settings, stamp: Stamp) -> Iterator[Finding]:
     if config.is_https:
         yield Finding(level="ok", subject="public address", text=f"{config.public_url}, stamped into every send")
+        done = probing.probe(stamp)
+        level = "warn" if done.broken else "ok"
+        yield Finding(level=level, subject="way in", text=f"tried from here, {probing.in_english(done)}")
     else:
         level = "ok" if config.environment == "simulator" else "warn"
         text = f"{config.public_url} is this machine only: OTPIQ cannot call back to it; set WASL_PUBLIC_URL"

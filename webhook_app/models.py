@@ -60,13 +60,25 @@ def _words(column: str, allowed: Any) -> str:
 
 
 class Source(Base):
-    """A program that sends by itself and lets its callbacks come here. Its secret is derived from the id."""
+    """A program that sends by itself and lets its callbacks come here."""
 
     __tablename__ = "source"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(60), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SourceAddress(Base):
+    """Where a source's callbacks come to: the id is in the URL, and the secret is derived from it."""
+
+    __tablename__ = "source_address"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    source_id: Mapped[UUID] = mapped_column(ForeignKey("source.id"), index=True)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ApiKey(Base):
@@ -200,7 +212,7 @@ class Callback(Base):
     __tablename__ = "callback"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    target_id: Mapped[UUID]  # the id in its URL: a message's or a source's
+    target_id: Mapped[UUID]  # the id in its URL: of a message or of a source's address
     message_id: Mapped[UUID | None] = mapped_column(ForeignKey("message.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     repeats: Mapped[int]

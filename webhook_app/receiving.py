@@ -8,7 +8,7 @@ it holds.
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,9 +24,10 @@ from . import merging, status
 from .database import Database
 from .ids import new_id
 from .merging import Held
-from .models import Callback, Intake, Message, Source, Spooled
+from .models import Callback, Intake, Message, Source, SourceAddress, Spooled
 from .otpiq import Report, Unreadable, parse_report, without_codes
 from .phone import Carrier
+from .sources import why_held
 from .status import Status
 
 _MESSAGE, _CALLBACK, _INTAKE, _SPOOLED = (
@@ -39,7 +40,11 @@ _TARGET_AND_DIGEST = (_CALLBACK.c.target_id, _CALLBACK.c.digest)
 class _Statements:
     """Made once for each store: to build a statement costs more than to run it."""
 
-    sources = select(Source.id, Source.name).where(Source.id.in_(bindparam("ids", expanding=True)))
+    addresses = (
+        select(SourceAddress.id, SourceAddress.retired_at, SourceAddress.source_id, Source.name, Source.paused_at)
+        .join(Source)
+        .where(SourceAddress.id.in_(bindparam("ids", expanding=True)))
+    )
     known_sms_ids = select(*_SOURCE_AND_SMS_ID).where(
         tuple_(*_SOURCE_AND_SMS_ID).in_(bindparam("keys", expanding=True))
     )
@@ -81,7 +86,7 @@ class Arrival:
     """An authentic callback as it came."""
 
     id: UUID  # its own: the same arrival is never stored twice, whatever way it takes
-    target_id: UUID  # in its URL: a message's or a source's
+    target_id: UUID  # in its URL: of a message or of a source's address
     key: str  # the name of the master key its secret was made with
     raw: bytes
     headers: Mapping[str, str]  # those that may be kept
@@ -194,22 +199,26 @@ def find_messages(connection: Connection, read: Sequence[Read]) -> None:
 def _find_messages_of_sources(connection: Connection, read: Sequence[Read]) -> None:
     statements = _STATEMENTS[connection.dialect.name]
     ids = list({one.arrival.target_id for one in read})
-    sources = {row.id: row.name for row in connection.execute(statements.sources, {"ids": ids})}
-    named: dict[tuple[UUID, str], Read] = {}
+    addresses = {row.id: row for row in connection.execute(statements.addresses, {"ids": ids})}
+    named: dict[tuple[UUID, str], list[Read]] = defaultdict(list)
     for one in read:
-        if one.report is None or one.arrival.target_id not in sources:
+        address = addresses.get(one.arrival.target_id)
+        if one.report is None or address is None:
             continue
-        if one.report.sms_id is None:
+        if why := why_held(address.paused_at, address.retired_at, one.arrival.at):
+            one.note = why
+        elif one.report.sms_id is None:
             one.note = "the body has no smsId"  # a source's message is known by it alone
         else:
-            named.setdefault((one.arrival.target_id, one.report.sms_id), one)
+            named[address.source_id, one.report.sms_id].append(one)
     if not named:
         return
     keys = sorted(named)
     # Made before any is locked: who holds an old one while he waits for another's new one could be waited for himself.
     known = {tuple(row) for row in connection.execute(statements.known_sms_ids, {"keys": keys})}
     made: set[UUID] = set()
-    if new := [_first_seen(named[key], sources[key[0]]) for key in keys if key not in known]:
+    firsts = [named[key][0] for key in keys if key not in known]
+    if new := [_first_seen(one, addresses[one.arrival.target_id]) for one in firsts]:
         made.update(connection.execute(statements.add_message, new).scalars())
     held = {
         (message.row["source_id"], message.row["sms_id"]): message
@@ -217,19 +226,19 @@ def _find_messages_of_sources(connection: Connection, read: Sequence[Read]) -> N
     }
     for message in held.values():
         message.is_new = message.row["id"] in made
-    for one in read:
-        if one.report is not None and one.report.sms_id is not None:
-            one.message = held.get((one.arrival.target_id, one.report.sms_id))
+    for key, of_one_message in named.items():
+        for one in of_one_message:
+            one.message = held.get(key)
 
 
-def _first_seen(one: Read, source_name: str) -> dict[str, Any]:
+def _first_seen(one: Read, address: Any) -> dict[str, Any]:
     """A message another program sent: made by its first callback; number and cost are OTPIQ's to tell."""
     assert one.report is not None
     row = {
         "id": new_id(one.arrival.at),
         "created_at": one.arrival.at,
-        "asked_by": f"source:{source_name}",
-        "source_id": one.arrival.target_id,
+        "asked_by": f"source:{address.name}",
+        "source_id": address.source_id,
         "stamp_key": one.arrival.key or None,  # a replayed one does not know it
         "is_sample": False,
         "carrier": Carrier.OTHER,

@@ -75,6 +75,11 @@ class Settings:
     def is_https(self) -> bool:
         return self.public_url.startswith("https://")
 
+    @property
+    def can_be_called(self) -> bool:
+        """Whether whoever sends out callbacks, OTPIQ or the simulator, can come to the public URL at all."""
+        return self.is_https or self.environment == "simulator"
+
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check all settings. Raises BadSetting; may make the data folder and, on SQLite, the secret keys."""

@@ -8,7 +8,7 @@ from .. import accounts as people
 from .. import serving, settings
 from ..database import StoreAway
 from ..naming import BadName
-from . import accounts, messages, running, upkeep
+from . import accounts, messages, running, sources, upkeep
 
 
 class _Commands(click.Group):
@@ -47,7 +47,7 @@ for command in (
     messages.send,
     messages.messages,
     messages.message,
-    accounts.source,
+    sources.source,
     accounts.user,
     accounts.key,
     running.db,

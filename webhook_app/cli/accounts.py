@@ -1,36 +1,11 @@
-"""Commands about who and what may come in: sources, people, keys."""
+"""Commands about who may come in: people, and programs with keys."""
 
 import sys
 
 import click
 
-from .. import accounts, figures, sources
+from .. import accounts
 from .opening import Rooms, as_json, now, print_object, with_rooms
-
-
-@click.group()
-def source() -> None:
-    """Callback URLs and secrets for messages that other programs send."""
-
-
-@source.command("add")
-@click.argument("name")
-@as_json
-@with_rooms
-def source_add(rooms: Rooms, name: str, as_json: bool) -> None:
-    """Make a source called NAME and print the URL and secret to put into that program's deliveryReport."""
-    added = sources.add(rooms.database, name, now())
-    stamp = rooms.stamper.issue(added.id)
-    print_object({"id": str(added.id), "url": stamp.url, "secret": stamp.secret}, as_json)
-
-
-@source.command("list")
-@as_json
-@with_rooms
-def source_list(rooms: Rooms, as_json: bool) -> None:
-    """List the sources with their URLs and secrets."""
-    for row in figures.source_rows(rooms.database, rooms.stamper):
-        print_object({"id": str(row.id), "name": row.name, "url": row.url, "secret": row.secret}, as_json)
 
 
 @click.group()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from .. import figures, sending, sources
+from .. import figures, sending
 from ..figures import Filter, MessageDetail, MessageRow
 from ..otpiq import InvalidSend, parse_send
 from ..otpiq.requests import PROVIDERS, SMS_TYPES
@@ -18,6 +18,7 @@ from ..pricing import PriceList
 from ..sending import Asked, Outcome
 from ..status import CHANNELS, Status
 from .opening import Rooms, as_json, now, with_rooms
+from .sources import source_id
 
 EXIT_UNCONFIRMED = 3
 # How the fields of a request are called here.
@@ -128,7 +129,7 @@ def messages(
         carrier=carrier,
         channel=channel,
         sms_type=sms_type,
-        source_id=_source_id(rooms, source),
+        source_id=source_id(rooms, source) if source is not None else None,
         since=_day(since),
         until=_day(until),
     )
@@ -178,15 +179,6 @@ def _parameters() -> object:
         raise click.UsageError(
             'template parameters: standard input must be JSON such as {"body": {"1": "123456"}}'
         ) from None
-
-
-def _source_id(rooms: Rooms, name: str | None) -> UUID | None:
-    if name is None:
-        return None
-    for source in sources.named(rooms.database):
-        if source.name == name:
-            return source.id
-    raise click.ClickException(f"there is no source {name}")
 
 
 def _day(at: datetime | None) -> date | None:

@@ -6,6 +6,7 @@ import click
 
 from .. import accounts, doctor, recounting, schema, sending, serving, settings, worker
 from ..database import Database
+from ..ids import new_id
 from .opening import Rooms, find_rooms, now, open_rooms, with_rooms
 
 port_option = click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
@@ -126,7 +127,11 @@ def db_current() -> None:
 def doctor_command() -> None:
     """Check that everything is in place; exit code 1 when something is not."""
     rooms = find_rooms(settings.load())
-    found = list(doctor.examine(rooms.config, rooms.database, rooms.otpiq, rooms.stamper.key_names, now()))
+    stamper = rooms.stamper
+    examined = doctor.examine(
+        rooms.config, rooms.database, rooms.otpiq, stamper.key_names, stamper.issue(new_id(now())), now()
+    )
+    found = list(examined)
     for finding in found:
         click.echo(f"{finding.level:<5}{finding.subject}: {finding.text}")
     sys.exit(1 if any(finding.level == "bad" for finding in found) else 0)

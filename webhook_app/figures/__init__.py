@@ -38,6 +38,7 @@ from .ranges import RANGES as RANGES
 from .ranges import Range as Range
 from .ranges import own_range as own_range
 from .ranges import range_of as range_of
+from .rows import AddressRow as AddressRow
 from .rows import CallbackDetail as CallbackDetail
 from .rows import CallbackPage as CallbackPage
 from .rows import CallbackRow as CallbackRow
@@ -48,6 +49,7 @@ from .rows import MessagePage as MessagePage
 from .rows import MessageRow as MessageRow
 from .rows import RefusedCause as RefusedCause
 from .rows import SourceRow as SourceRow
+from .sources import held_callbacks as held_callbacks
 from .sources import source_rows as source_rows
 from .spend import day_cells as day_cells
 from .spend import month_before as month_before

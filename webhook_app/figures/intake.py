@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ..database import Database
-from ..models import Callback, Intake, Message, Source
+from ..models import Callback, Intake, Message, Source, SourceAddress
 from ..otpiq import Unreadable, read_object
 from ..otpiq.document import is_writable
 from ..phone import mask
@@ -138,7 +138,8 @@ def is_refusing(session: Session, now: datetime) -> bool:
 _WITH_MESSAGE = (
     select(Callback, Message.phone, Message.status, Source.id.label("source_id"), Source.name.label("source_name"))
     .outerjoin(Message, Message.id == Callback.message_id)
-    .outerjoin(Source, Source.id == func.coalesce(Message.source_id, Callback.target_id))
+    .outerjoin(SourceAddress, SourceAddress.id == Callback.target_id)
+    .outerjoin(Source, Source.id == func.coalesce(Message.source_id, SourceAddress.source_id))
 )
 
 

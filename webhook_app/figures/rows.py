@@ -1,7 +1,7 @@
 """What the pages are given: frozen rows with plain values, never ORM objects. No query lives here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -214,11 +214,38 @@ class CallbackDetail:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AddressRow:
+    """One address of a source. The secret stays out of repr()."""
+
+    id: UUID
+    url: str
+    secret: str = field(repr=False)
+    made_at: datetime
+    retired_at: datetime | None
+    is_of_newest: bool  # the source's newest message came by it
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceRow:
     id: UUID
     name: str
-    url: str
-    secret: str
     created_at: datetime
+    paused_at: datetime | None
     messages: int  # capped like StatusCount
     last_message_at: datetime | None
+    held: int  # callbacks that came while it was paused and told nothing yet; capped likewise
+    addresses: tuple[AddressRow, ...]  # newest first
+
+    @property
+    def address(self) -> AddressRow:
+        """The newest in use: the one to put into the program."""
+        return next(address for address in self.addresses if address.retired_at is None)
+
+    @property
+    def old(self) -> AddressRow | None:
+        """The other one in use."""
+        return next((one for one in self.addresses if one.retired_at is None and one is not self.address), None)
+
+    @property
+    def retired(self) -> tuple[AddressRow, ...]:
+        return tuple(address for address in self.addresses if address.retired_at is not None)

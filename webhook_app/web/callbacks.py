@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 
-from .. import logs
+from .. import logs, probing
 from ..ids import new_id
 from ..inbox import NotDurable, Overloaded
 from ..receiving import Arrival
@@ -125,6 +125,10 @@ class Door:
         raw = _body(environ)
         if not _signature_fits(environ, secret, raw):
             raise _Refused(HTTPStatus.UNAUTHORIZED, "not authentic", Cause.BAD_SIGNATURE)
+        if probing.is_probe(raw):
+            answered: Future[str] = Future()
+            answered.set_result(probing.answer_to(raw))
+            return answered
         return self._house.inbox.put(_arrival(environ, UUID(target_id), key, raw))
 
 

@@ -30,8 +30,7 @@ def overview() -> ResponseReturnValue:
     shown = figures.overview(wasl().database, asked.range)
     if shown.is_empty:
         wasl().prices.refresh_aside()  # so that the step "the key works" ticks itself
-    has_public_url = wasl().settings.is_https or wasl().settings.environment == "simulator"
-    answer = live("overview", overview=shown, asked=asked, has_public_url=has_public_url)
+    answer = live("overview", overview=shown, asked=asked, has_public_url=wasl().settings.can_be_called)
     if asked.error and answer.status_code == 200:
         answer.status_code = 400
     return answer

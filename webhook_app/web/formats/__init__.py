@@ -18,6 +18,7 @@ from webhook_app.web.formats import (
     messages,
     numbers,
     overview,
+    probes,
     reasons,
     senders,
     sentences,
@@ -55,6 +56,7 @@ INTAKE = (
     intake.effect,
     intake.by_kind,
     intake.intake_finding,
+    probes.probe_links,
 )
 SENTENCES = (sentences.headline, sentences.step_title, sentences.change)
 

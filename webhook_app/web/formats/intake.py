@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from webhook_app.figures.rows import CallbackRow, IntakeMinute
 from webhook_app.ids import first_id
 from webhook_app.marking import N_
+from webhook_app.sources import PAUSED, RETIRED
 from webhook_app.web.formats.charts import BarChart, Size, Stack, span_label, stacked
 from webhook_app.web.formats.translation import comma, gettext, ngettext
 from webhook_app.web.formats.words import Label
@@ -21,7 +22,7 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
     "late": (N_("Late"), "few", N_("%(n)s late")),
     "repeat": (N_("Repeats"), "few", N_("%(n)s repeated")),
     "orphan": (N_("Orphans"), "wait", N_("%(n)s without a message")),
-    "quarantined": (N_("Quarantined"), "wait", N_("%(n)s not understood")),
+    "quarantined": (N_("Quarantined"), "wait", N_("%(n)s quarantined")),
     "refused": (N_("Refused (own scale)"), "bad", N_("%(n)s refused")),
 }
 _VERDICTS: Mapping[str, tuple[str, str, str]] = {
@@ -102,6 +103,19 @@ _NOTES: Mapping[str, str] = {
     "the body has no status": N_("The body has no status."),
     "the body has no smsId": N_("The body has no smsId, and a source's message is known by nothing else."),
 }
+# Understood, but held back: what it did, what that means and what to do.
+_HELD: Mapping[str, tuple[str, str, str]] = {
+    PAUSED: (
+        N_("Kept: its source is paused"),
+        N_("Its source was paused when it came."),
+        N_("Let the source go on, under Sources: what came meanwhile is taken in then."),
+    ),
+    RETIRED: (
+        N_("Kept: a retired address"),
+        N_("It came at an address of its source that was retired before."),
+        N_("If it is not from somebody who should not know that address, use the address again, then replay this."),
+    ),
+}
 
 
 def verdict_label(verdict: str) -> Label:
@@ -111,6 +125,9 @@ def verdict_label(verdict: str) -> Label:
 
 def effect(row: CallbackRow) -> str:
     """What a callback did, in a few words."""
+    held = _HELD.get(row.step.quarantined or "")
+    if held:
+        return gettext(held[0])
     return gettext(_EFFECTS[row.verdict]) if row.verdict in _EFFECTS else row.verdict
 
 
@@ -127,6 +144,9 @@ def note_words(note: str) -> str:
 def verdict_words(row: CallbackRow) -> Explanation | None:
     """Why a callback is not simply accepted, and what to do; None where there is nothing to explain."""
     note = row.step.quarantined or ""
+    if note in _HELD:
+        _effect, meaning, advice = _HELD[note]
+        return Explanation(title=gettext("It is held back"), meaning=gettext(meaning), advice=gettext(advice))
     known = {
         "quarantined": (
             N_("It could not be understood"),
