@@ -61,7 +61,7 @@ def restore(source_id: UUID, address_id: UUID) -> ResponseReturnValue:
     """303 back to the source, with that address in use again or with why not."""
     with _rules_told():
         sources.restore(wasl().database, source_id, address_id)
-        flash(_("The address is in use again. What came meanwhile can be replayed among the quarantined."), "success")
+        flash(_("The address is in use again. What came meanwhile is in quarantine: replay it there."), "success")
     return _back(source_id)
 
 

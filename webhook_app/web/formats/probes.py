@@ -22,7 +22,7 @@ _LINKS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """One link of the way; `tone` is ok, bad or few (it was not come to)."""
+    """One link of the way; `tone` is ok, bad or few (it was not reached)."""
 
     name: str
     tone: str
@@ -40,7 +40,7 @@ def probe_links(probe: Probe) -> tuple[Link, ...]:
 def _link(probe: Probe, link: str, past: int) -> Link:
     name, holds = (gettext(text) for text in _LINKS[link])
     if past > 0:
-        return Link(name=name, tone="few", icon="circle-dashed", meaning=gettext("Not come to."), advice=None)
+        return Link(name=name, tone="few", icon="circle-dashed", meaning=gettext("Not reached."), advice=None)
     if past < 0 or probe.broken is None:
         day = format_local(probe.valid_until, "d MMM yyyy") if probe.valid_until else ""
         known = {"day": day, "time": seconds(probe.took_s)}
