@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,11 +15,15 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from webhook_app import probing, receiving
 from webhook_app.cli import main
+from webhook_app.database import Database
 from webhook_app.simulator.misbehaviours import TRICKS, Misbehaviour, suffix_of
 from webhook_app.simulator.server import Simulator
 
 from .conftest import SECRET_KEY
+from .rows import arrival, callback
+from .scripted import Scripted, answer
 
 PHONE = "9647701234567"
 OUT_OF_REACH = "http://127.0.0.1:9/api"
@@ -219,6 +224,55 @@ def test_a_source_is_made_listed_and_used_as_a_filter(wasl: Shell) -> None:
     assert wasl.lines("messages", "--source", "shop") == []
     assert_one_line(wasl("source", "add", "shop"), "name is taken: choose another name")
     assert_one_line(wasl("source", "add", ""), "name must be 1 to 60 characters that can be printed")
+
+
+def test_a_source_gets_a_new_address_and_the_old_one_is_retired(wasl: Shell) -> None:
+    old = wasl.json("source", "add", "shop")
+    assert_one_line(wasl("source", "retire", "shop"), "shop has one address: make a new one first")
+    rotated = wasl("source", "rotate", "shop", "--json")
+    new = json.loads(rotated.stdout)
+    assert rotated.stderr == "the old address works on until: wasl source retire shop\n"
+    assert new.keys() == old.keys()
+    assert new["secret"] != old["secret"]
+    assert_one_line(wasl("source", "rotate", "shop"), "Two addresses are in use. Retire the old one first.")
+    listed = wasl.json("source", "list")
+    assert (listed["url"], listed["secret"], listed["oldUrl"]) == (new["url"], new["secret"], old["url"])
+    assert wasl("source", "retire", "shop").exit_code == 0
+    assert wasl.json("source", "list")["oldUrl"] is None
+
+
+def test_a_source_is_paused_and_goes_on_with_what_was_held(wasl: Shell, tmp_path: Path) -> None:
+    shop = UUID(wasl.json("source", "add", "shop")["id"])
+    assert wasl("source", "pause", "shop").exit_code == 0
+    assert wasl.json("source", "list")["pausedAt"]
+    database = Database(f"sqlite:///{tmp_path / 'wasl.db'}")
+    receiving.receive(database, [arrival(shop, callback(smsId=str(n)), datetime.now(UTC)) for n in range(3)])
+    assert wasl.lines("messages", "--source", "shop") == []
+    assert wasl("source", "resume", "shop").stderr == "shop goes on; callbacks taken in: 3\n"
+    assert len(wasl.lines("messages", "--source", "shop")) == 3
+    assert wasl.json("source", "list")["pausedAt"] is None
+    database.engine.dispose()
+
+
+def test_a_source_s_address_is_tested_and_a_broken_way_is_exit_code_1(wasl: Shell) -> None:
+    wasl("source", "add", "shop")
+    with Scripted(answer(502, b"")) as proxy:
+        broken = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url)
+    assert broken.exit_code == 1
+    assert broken.stdout.startswith("a callback does not get there (path): Something else answered, with HTTP 502. ")
+    with Scripted(echo) as proxy:
+        whole = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url)
+    assert whole.exit_code == 0
+    assert re.fullmatch(r"a callback gets there whole, in \d\.\d\d s\n", whole.stdout)
+
+
+def echo(request: bytes) -> list[bytes | float]:
+    return answer(200, {"status": "ok", "verdict": probing.answer_to(request.partition(b"\r\n\r\n")[2])})
+
+
+@pytest.mark.parametrize("command", ["rotate", "retire", "pause", "resume", "test"])
+def test_a_command_about_an_unknown_source_is_one_line(wasl: Shell, command: str) -> None:
+    assert_one_line(wasl("source", command, "nope"), "there is no source nope")
 
 
 def test_a_key_is_shown_once_and_can_be_revoked(wasl: Shell) -> None:

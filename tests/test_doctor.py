@@ -147,3 +147,9 @@ def test_a_pause_that_otpiq_asked_for_is_told(config: Settings, database: Databa
     assert "tracking" not in examined(config, database)
     beat(database, "tracking pause", NOW + timedelta(hours=5))
     assert examined(config, database)["tracking"].text.endswith("for another 5 h")
+
+
+def test_the_way_in_is_tried_and_a_broken_one_is_a_warning(config: Settings, database: Database) -> None:
+    found = examined(config, database)["way in"]
+    assert found.level == "warn"
+    assert found.text.startswith("tried from here, a callback does not get there (connection): Nothing listens there. ")

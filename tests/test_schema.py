@@ -16,7 +16,7 @@ from sqlalchemy.schema import CheckConstraint
 from webhook_app import counting, receiving, recounting, schema, sources
 from webhook_app.database import Base, Database, StoreAway, has_wal_reset_bug, sqlite_module
 from webhook_app.figures import range_of, tallies
-from webhook_app.models import Message
+from webhook_app.models import Message, SourceAddress
 from webhook_app.recounting import Recount
 from webhook_app.status import Fact, Status
 
@@ -86,10 +86,7 @@ def test_a_store_from_before_the_pictures_is_counted_as_if_it_had_always_been_co
     counting.fold(empty)
     live(empty, NOW + timedelta(hours=1))
     before = state_of(empty)
-    with empty.engine.begin() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0002")
+    downgrade(empty, "0002")
     schema.upgrade_if_needed(empty)
     assert state_of(empty) == before
     assert recounting.recount(empty, check_only=True) == Recount(messages=8, differences=())
@@ -101,10 +98,7 @@ def test_a_store_from_before_the_slots_has_them_for_the_last_hour(empty: Databas
     live(empty, now - timedelta(hours=1))
     counting.fold(empty)
     live(empty, now - timedelta(minutes=1))
-    with empty.engine.begin() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0003")
+    downgrade(empty, "0003")
     schema.upgrade_if_needed(empty)
     assert recounting.recount(empty, check_only=True) == Recount(messages=8, differences=())
     range_ = range_of("1h", ZoneInfo("UTC"), now)
@@ -129,13 +123,27 @@ def test_a_store_from_before_knows_which_messages_were_repeats(empty: Database) 
         add_message(empty, at, **columns, facts=[] if "send_state" in columns else facts)
     counting.fold(empty)
     before = [row.is_repeat for row in all_rows(empty, Message)], parts_counted(empty)
-    with empty.engine.begin() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0004")
+    downgrade(empty, "0004")
     schema.upgrade_if_needed(empty)
     assert ([row.is_repeat for row in all_rows(empty, Message)], parts_counted(empty)) == before
     assert recounting.recount(empty, check_only=True).differences == ()
+
+
+def test_a_source_from_before_keeps_the_address_it_had(empty: Database) -> None:
+    schema.upgrade(empty)
+    shop = sources.add(empty, "shop", NOW)
+    downgrade(empty, "0007")
+    schema.upgrade_if_needed(empty)
+    (address,) = all_rows(empty, SourceAddress)
+    assert (address.id, address.source_id, address.made_at, address.retired_at) == (shop.id, shop.id, NOW, None)
+    assert receiving.receive(empty, [arrival(shop.id, callback(), NOW)]) == ["accepted"]
+
+
+def downgrade(database: Database, revision: str) -> None:
+    with database.engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
 
 
 def live(database: Database, at: datetime) -> None:

@@ -8,6 +8,7 @@ from .. import accounts as people
 from .. import serving, settings
 from ..database import StoreAway
 from ..naming import BadName
+from ..sources import AddressRule
 from . import accounts, messages, running, sources, upkeep
 
 
@@ -23,8 +24,8 @@ class _Commands(click.Group):
             raise click.ClickException(
                 f"the store does not answer ({away}); see DATABASE_URL and WASL_DATA_DIR"
             ) from None
-        except serving.PortTaken as taken:
-            raise click.ClickException(str(taken)) from None
+        except (serving.PortTaken, AddressRule) as rule:
+            raise click.ClickException(str(rule)) from None
         except (BadName, people.BadPassword) as wrong:
             subject = "password" if isinstance(wrong, people.BadPassword) else "name"
             raise click.ClickException(f"{subject} {wrong}") from None
