@@ -281,7 +281,7 @@ def test_sources_are_listed_with_what_came_in(database: Database, stamper: Stamp
     other, row = figures.source_rows(database, stamper)
     assert (row.name, row.messages, row.last_message_at) == ("shop", 3, NOW)
     assert (other.name, other.messages, other.last_message_at) == ("other", 0, None)
-    assert stamper.check(str(row.id), row.secret.encode())
+    assert stamper.check(str(row.address.id), row.address.secret.encode())
 
 
 # What it costs

@@ -81,7 +81,7 @@ def test_a_rate_of_few_has_no_colour(percent: float | None, settled: int, tone: 
 def test_the_table_has_a_place_for_every_cell_in_the_usual_order() -> None:
     found = [cell("other", "", 1, 0), cell("korek", "?", 1, 0), cell("zain", "sms", 1, 0), cell("zain", "pigeon", 1, 0)]
     grid = carriers.cell_grid(found)
-    assert grid.channels == ("sms", "?", "pigeon", "")
+    assert grid.channels == ("SMS", "Unknown channel", "pigeon", "No channel")
     assert [carrier for carrier, _cells in grid.rows] == ["zain", "korek", "other"]
     assert sum(one is not None for _carrier, cells in grid.rows for one in cells) == len(found)
 

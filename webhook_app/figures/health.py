@@ -51,8 +51,9 @@ def stands_out(one: Outcomes, others: Iterable[Outcomes]) -> bool:
 def health(session: Session, now: datetime) -> Health:
     """Of the last 24 hours, held against the last seven days."""
     this_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    hours = tallies.settled(session, this_hour - _USUAL_OF, this_hour + _HOUR)
-    recent = [hour for hour in hours if hour.hour > this_hour - _LOOKS_BACK]
+    looks_back_to = this_hour - _LOOKS_BACK + _HOUR
+    recent = tallies.settled(session, looks_back_to, this_hour + _HOUR)
+    hours = [*tallies.settled_together(session, this_hour - _USUAL_OF, looks_back_to), *recent]
     bad = [hour for hour in recent if stands_out(hour, (other for other in hours if other is not hour))]
     run = _still_going_on(recent, bad, this_hour)
     ends = [hour.hour + _HOUR for hour in bad]

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
+from webhook_app.figures import NO_CHANNEL
 from webhook_app.figures.overview_rows import FEW, Cell
-from webhook_app.web.formats.numbers import percent
+from webhook_app.web.formats.numbers import number, percent
 from webhook_app.web.formats.translation import gettext
 from webhook_app.web.formats.words import CARRIERS, CHANNELS, carrier_name, channel_name
 
@@ -13,11 +15,28 @@ _STANDS_OUT = 10.0  # points below the rest
 
 
 @dataclass(frozen=True, kw_only=True)
+class Square:
+    """What one cell says, in the picture and in the table of its numbers."""
+
+    cell: Cell
+    name: str  # of both
+    channel: str  # of the channel
+    tone: str
+    rate: str
+    of: str
+    link: str  # the query of its messages
+
+
+@dataclass(frozen=True, kw_only=True)
 class Grid:
     """A row for each carrier, a column for each channel, those that had any messages; None where none met."""
 
     channels: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[str, tuple[Square | None, ...]], ...]
+
+    @property
+    def squares(self) -> tuple[Square, ...]:
+        return tuple(square for _carrier, row in self.rows for square in row if square)
 
 
 def rate_tone(percent_: float | None, settled: int) -> str:
@@ -33,9 +52,26 @@ def cell_grid(cells: Iterable[Cell]) -> Grid:
     by_place = {(cell.carrier, cell.channel): cell for cell in cells}
     carriers = _in_order({carrier for carrier, _channel in by_place}, tuple(CARRIERS))
     channels = _in_order({channel for _carrier, channel in by_place}, tuple(CHANNELS))
+    # Looked up once, not in each cell: it costs more than the rest of one.
+    of, both = gettext("of %(n)s"), gettext("%(carrier)s, %(channel)s")
+    carrier_names = {carrier: carrier_name(carrier) for carrier in carriers}
+    channel_names = {channel: via(channel) for channel in channels}
+
+    def square(cell: Cell) -> Square:
+        return Square(
+            cell=cell,
+            name=both % {"carrier": carrier_names[cell.carrier], "channel": channel_names[cell.channel]},
+            channel=channel_names[cell.channel],
+            tone=rate_tone(cell.delivered_percent, cell.settled),
+            rate=f"{percent(cell.delivered_percent)}{'%' if cell.settled else ''}",
+            of=of % {"n": number(cell.settled)},
+            link=urlencode({"carrier": cell.carrier, "channel": cell.channel or NO_CHANNEL}),
+        )
+
+    squares = {place: square(cell) for place, cell in by_place.items()}
     return Grid(
-        channels=channels,
-        rows=tuple((carrier, tuple(by_place.get((carrier, channel)) for channel in channels)) for carrier in carriers),
+        channels=tuple(channel_names.values()),
+        rows=tuple((carrier, tuple(squares.get((carrier, channel)) for channel in channels)) for carrier in carriers),
     )
 
 

@@ -3,12 +3,14 @@
 All lengths are in the drawing's own units, about a pixel each. `mirrored` lets time run from right to left.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, floor, log10
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
+
+from flask import url_for
 
 from webhook_app.figures.overview_rows import Bucket
 from webhook_app.web.formats.numbers import seconds, wire_time
@@ -78,8 +80,7 @@ class Stack:
     parts: tuple[tuple[str, int], ...]
     span: str
     title: str
-    endpoint: str
-    link: Mapping[str, str]  # the endpoint's arguments
+    href: str
     below: int = 0  # bad ones in a lane of their own under the zero line: a flood of them must not flatten the rest
 
 
@@ -160,9 +161,14 @@ def _stack(bucket: Bucket, zone: ZoneInfo) -> Stack:
             failed=f"{bucket.failed:,}",
             waiting=f"{bucket.waiting:,}",
         ),
-        endpoint="pages.messages",
-        link={"from": wire_time(bucket.start, zone), "to": wire_time(bucket.end, zone)},
+        href=messages_between(bucket.start, bucket.end, zone),
     )
+
+
+def messages_between(start: datetime, end: datetime, zone: ZoneInfo) -> str:
+    """The address of the messages asked for in that time."""
+    span: dict[str, Any] = {"from": wire_time(start, zone), "to": wire_time(end, zone)}
+    return url_for("pages.messages", **span)
 
 
 def stacked(

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from flask import url_for
+
 from webhook_app.figures.rows import CallbackRow, IntakeMinute
 from webhook_app.ids import first_id
 from webhook_app.marking import N_
@@ -234,6 +236,7 @@ def _stack(minute: IntakeMinute, zone: ZoneInfo) -> Stack:
         below=refused,
         span=span,
         title=gettext("%(time)s: %(counts)s", time=span, counts=comma().join(told)),
-        endpoint="callback_pages.callbacks" if is_stored else "callback_pages.refused",
-        link={"before": str(first_id(minute.end))} if is_stored else {},
+        href=url_for("callback_pages.callbacks", before=first_id(minute.end))
+        if is_stored
+        else url_for("callback_pages.refused"),
     )

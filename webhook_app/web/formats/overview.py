@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask
 
-from webhook_app.figures import NO_CHANNEL
 from webhook_app.figures.overview_rows import Bucket, Health, Jump, Overview
 from webhook_app.figures.ranges import Range
 from webhook_app.web.formats import carriers, charts, fallback, pace, reasons, weekdays
@@ -25,8 +24,6 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
         jump_notes,
         carriers.cell_grid,
         carriers.carriers_finding,
-        carriers.rate_tone,
-        carriers.via,
         fallback.fallback_finding,
         fallback.fallback_steps,
         fallback.tier_words,
@@ -44,7 +41,6 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
     app.add_template_filter(lambda jump: jump_sentence(jump, zone()), "jump_sentence")
     app.add_template_filter(lambda health, now: well_sentence(health, now, zone()), "well_sentence")
     app.jinja_env.globals.update(
-        no_channel=NO_CHANNEL,
         sparkline=charts.sparkline,
         meter=charts.meter,
         bar_charts=lambda buckets, mirrored: charts.bar_charts(buckets, zone(), mirrored=mirrored),

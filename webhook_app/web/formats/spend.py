@@ -12,8 +12,18 @@ from flask import Flask
 from webhook_app.budgets import Budgets
 from webhook_app.figures.spend_rows import Forecast, Spend, SpendDay, Waste
 from webhook_app.marking import N_
-from webhook_app.web.formats.charts import BAR_SIZES, BarChart, Mark, Size, Stack, nice_above, span_label, stacked
-from webhook_app.web.formats.numbers import number, percent, wire_time
+from webhook_app.web.formats.charts import (
+    BAR_SIZES,
+    BarChart,
+    Mark,
+    Size,
+    Stack,
+    messages_between,
+    nice_above,
+    span_label,
+    stacked,
+)
+from webhook_app.web.formats.numbers import number, percent
 from webhook_app.web.formats.translation import comma, format_axis_day, format_local, gettext, ngettext
 from webhook_app.web.formats.words import carrier_name, channel_name
 
@@ -120,8 +130,7 @@ def _stack(day: SpendDay, zone: ZoneInfo) -> Stack:
         parts=tuple((channel or "few", iqd) for channel, iqd in channels.items()),
         span=span,
         title=gettext("%(day)s: %(iqd)s IQD (%(parts)s)", **known),
-        endpoint="pages.messages",
-        link={"from": wire_time(day.start, zone), "to": wire_time(day.end, zone)},
+        href=messages_between(day.start, day.end, zone),
     )
 
 
