@@ -15,13 +15,15 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from webhook_app import accounts
+from webhook_app import accounts, budgets
 from webhook_app.database import Database
 from webhook_app.models import Message
 from webhook_app.otpiq import Otpiq
 from webhook_app.simulator.misbehaviours import TRICKS, Misbehaviour, suffix_of
 from webhook_app.simulator.server import Simulator
+from webhook_app.status import Fact
 
+from .rows import add_message
 from .scripted import Part, Scripted, accepted, answer
 
 SIX = {"message", "smsId", "remainingCredit", "cost", "canCover", "paymentType"}
@@ -67,6 +69,18 @@ def idle(app: Flask) -> Sender:
     """For requests that never get as far as OTPIQ: nothing listens there."""
     _id, key = accounts.add_key(app.extensions["wasl"].database, "shop", datetime.now(UTC))
     return Sender(app, key)
+
+
+def test_a_send_that_a_budget_stops_is_refused_like_otpiq_s_own_limit(idle: Sender, database: Database) -> None:
+    now = datetime.now(UTC)
+    budgets.put(database, "100", "", "sara", now, stops=["day"])
+    add_message(database, now, facts=[Fact(at=now, word="delivered", is_final=True, cost_iqd=150)])
+    answer = idle.post(OTP)
+    body = assert_shape(answer)
+    assert answer.status_code == 400
+    assert body["error"] == body["message"] == "Not sent: the budget of the day is spent"
+    assert (body["currentSpending"], body["spendingThreshold"]) == (150, 100)
+    assert idle.messages()[-1].status == "unsent"
 
 
 def asking_for(misbehaviour: Misbehaviour, **changes: Any) -> dict[str, Any]:

@@ -1,16 +1,26 @@
 """Budgets: read in any digits, kept with who set them and when, taken away when left empty; on both stores."""
 
-from datetime import timedelta
+import threading
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from webhook_app import budgets
-from webhook_app.budgets import Amount, BadBudget, Budgets
+from webhook_app import budgets, counting, sending
+from webhook_app.budgets import Amount, BadBudget, Budgets, Spent
 from webhook_app.database import Database
+from webhook_app.models import Exchange, Message
+from webhook_app.otpiq import Otpiq, parse_send
+from webhook_app.sending import Asked, Outcome
+from webhook_app.stamp import Stamper
+from webhook_app.status import Fact, Status
 
-from .rows import NOW
+from .conftest import SECRET_KEY
+from .rows import NOW, add_message, all_rows, counted, get_message, recounted
+from .scripted import Scripted, accepted
 
 LATER = NOW + timedelta(hours=1)
+BAGHDAD = ZoneInfo("Asia/Baghdad")
 WHOLE = "must be a whole number of dinars, such as 250000 or 250,000"
 BETWEEN = "must be between 1 and 1,000,000,000,000 dinars; leave it empty for none"
 
@@ -31,7 +41,9 @@ def test_at_first_there_is_no_budget(database: Database) -> None:
 
 def test_a_budget_is_kept_with_who_set_it_and_when(database: Database) -> None:
     put(database, day="250000")
-    assert budgets.current(database) == Budgets(day=Amount(iqd=250_000, set_at=NOW, set_by="sara"), month=None)
+    assert budgets.current(database) == Budgets(
+        day=Amount(iqd=250_000, stops=False, set_at=NOW, set_by="sara"), month=None
+    )
 
 
 @pytest.mark.parametrize("typed", ["250000", " 250,000 ", "٢٥٠٠٠٠", "٢٥٠٬٠٠٠", "۲۵۰۰۰۰", "250 000", "250\u00a0000"])
@@ -74,5 +86,108 @@ def test_a_budget_that_stays_as_it_is_keeps_who_set_it(database: Database) -> No
     put(database, "10", "100")
     budgets.put(database, "10", "200", "ali", LATER)
     kept = budgets.current(database)
-    assert kept.day == Amount(iqd=10, set_at=NOW, set_by="sara")
-    assert kept.month == Amount(iqd=200, set_at=LATER, set_by="ali")
+    assert kept.day == Amount(iqd=10, stops=False, set_at=NOW, set_by="sara")
+    assert kept.month == Amount(iqd=200, stops=False, set_at=LATER, set_by="ali")
+
+
+def charged(database: Database, at: datetime, iqd: int) -> None:
+    add_message(database, at, facts=[Fact(at=at, word="delivered", channel="sms", is_final=True, cost_iqd=iqd)])
+
+
+def stopping(database: Database, now: datetime = NOW) -> Spent | None:
+    return budgets.stopping(database, BAGHDAD, now)
+
+
+def send(database: Database, base_url: str, phone: str = "9647701234567", now: datetime = NOW) -> Outcome:
+    request = parse_send({"phoneNumber": phone, "smsType": "verification", "verificationCode": "493817"})
+    asked = Asked(by="key:checkout", once_key="1", body=b"{}", estimate_iqd=200, zone=BAGHDAD)
+    otpiq = Otpiq(base_url, "sk_live_0123456789", deadline_s=2.0)
+    return sending.send(database, otpiq, Stamper((SECRET_KEY,), "http://127.0.0.1:9"), request, asked, lambda: now)
+
+
+def test_a_budget_only_warns_unless_it_is_told_to_stop(database: Database) -> None:
+    charged(database, NOW, 1000)
+    put(database, "1000", "1000")
+    assert stopping(database) is None
+    budgets.put(database, "1000", "1000", "ali", LATER, stops=["day"])
+    kept = budgets.current(database)
+    assert kept.day == Amount(iqd=1000, stops=True, set_at=LATER, set_by="ali")
+    assert kept.month == Amount(iqd=1000, stops=False, set_at=NOW, set_by="sara")
+    assert stopping(database) == Spent(period="day", spent_iqd=1000, budget_iqd=1000)
+
+
+def test_it_stops_when_nothing_is_left_of_it_and_not_before(database: Database) -> None:
+    budgets.put(database, "1000", "", "sara", NOW, stops=["day"])
+    charged(database, NOW, 999)
+    assert stopping(database) is None
+    charged(database, NOW, 1)
+    counting.fold(database)
+    assert stopping(database) == Spent(period="day", spent_iqd=1000, budget_iqd=1000)
+
+
+@pytest.mark.parametrize("state", [Status.SENDING, Status.UNCONFIRMED])
+def test_what_a_send_in_doubt_may_cost_counts(database: Database, state: str) -> None:
+    budgets.put(database, "1000", "", "sara", NOW, stops=["day"])
+    add_message(database, send_state=state, estimate_iqd=1000)
+    assert stopping(database) is not None
+
+
+def test_days_and_months_are_the_reader_s(database: Database) -> None:
+    midnight = datetime(2026, 11, 30, 21, tzinfo=UTC)  # where November ends in Baghdad
+    budgets.put(database, "100", "150", "sara", NOW, stops=["day", "month"])
+    charged(database, midnight - timedelta(seconds=1), 100)
+    assert stopping(database, midnight - timedelta(seconds=1)) == Spent(period="day", spent_iqd=100, budget_iqd=100)
+    assert stopping(database, midnight) is None
+    charged(database, midnight - timedelta(days=20), 50)
+    assert stopping(database, midnight - timedelta(seconds=1)) == Spent(period="month", spent_iqd=150, budget_iqd=150)
+    assert stopping(database, midnight) is None
+
+
+def test_a_send_that_a_budget_stops_does_not_leave_and_says_why(database: Database) -> None:
+    budgets.put(database, "1000", "", "sara", NOW, stops=["day"])
+    charged(database, NOW, 1000)
+    with Scripted(accepted()) as server:
+        outcome = send(database, server.base_url)
+        assert server.requests == []
+    assert (outcome.state, outcome.kind, outcome.words) == ("unsent", "budget_day", "the budget of the day is spent")
+    assert outcome.numbers == {"spent_iqd": 1000, "budget_iqd": 1000}
+    row = get_message(database, outcome.message_id)
+    assert (row.status, row.send_state, row.charged_iqd, row.at_risk_iqd) == ("unsent", "unsent", None, 0)
+    assert all_rows(database, Exchange) == []
+    assert counted(database) == recounted(database)
+
+
+def test_the_same_request_goes_out_once_there_is_a_budget_again(database: Database) -> None:
+    budgets.put(database, "1000", "", "sara", NOW, stops=["day"])
+    charged(database, NOW, 1000)
+    with Scripted(accepted()) as server:
+        assert send(database, server.base_url).state == "unsent"
+        budgets.put(database, "2000", "", "sara", NOW, stops=["day"])
+        assert send(database, server.base_url).state == "accepted"
+        assert send(database, server.base_url).state == "accepted"  # the first one's answer again
+        assert len(server.requests) == 1
+    tomorrow = NOW + timedelta(days=1)
+    assert stopping(database, tomorrow) is None
+
+
+def test_many_at_once_do_not_pass_it_by_more_than_the_last_one(database: Database) -> None:
+    budgets.put(database, "1000", "", "sara", NOW, stops=["day"])
+    outcomes: list[str] = []
+
+    def one(number: int) -> None:
+        request = parse_send(
+            {"phoneNumber": f"96477012345{number:02}", "smsType": "verification", "verificationCode": "1"}
+        )
+        asked = Asked(by="key:checkout", estimate_iqd=300, zone=BAGHDAD)
+        otpiq = Otpiq(server.base_url, "sk_live_0123456789", deadline_s=5.0)
+        stamper = Stamper((SECRET_KEY,), "http://127.0.0.1:9")
+        outcomes.append(sending.send(database, otpiq, stamper, request, asked, lambda: NOW).state)
+
+    with Scripted([0.5, *accepted(cost=300)]) as server:
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(outcomes) == ["accepted"] * 4 + ["unsent"] * 6
+    assert sum(row.charged_iqd or 0 for row in all_rows(database, Message)) == 1200

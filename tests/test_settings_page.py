@@ -8,13 +8,13 @@ from flask import Flask
 
 from webhook_app import accounts, budgets, counting, figures, pricing, receiving
 from webhook_app.database import Database
-from webhook_app.models import Moment
+from webhook_app.models import Message, Moment
 from webhook_app.otpiq import Sender
 from webhook_app.status import Fact, Status
 
-from .browsing import Browser, form_to, words
+from .browsing import Browser, form_to, send, words
 from .conftest import SECRET_KEY, sign_in
-from .rows import NOW, add_message, arrival, callback
+from .rows import NOW, add_message, all_rows, arrival, callback
 
 
 @pytest.fixture
@@ -90,6 +90,40 @@ def test_a_budget_that_will_not_do_is_told_at_its_field_and_kept_as_typed(browse
     assert "must be a whole number" in field(soup, "day-error").text
     assert soup.find(id="month-error") is None
     assert budgets.current(database).month is None
+
+
+def test_a_budget_may_be_told_to_stop_sending(browser: Browser, database: Database) -> None:
+    form = form_to(browser.soup("/settings"), "/settings/budgets#budgets")
+    assert [box["value"] for box in form.select("[name=stops]")] == ["day", "month"]
+    browser.submit(form, day="1000", month="100000", stops="day")
+    kept = budgets.current(database)
+    assert (kept.day and kept.day.stops, kept.month and kept.month.stops) == (True, False)
+    form = form_to(browser.soup("/settings"), "/settings/budgets#budgets")
+    assert [box.has_attr("checked") for box in form.select("[name=stops]")] == [True, False]
+    wrong = BeautifulSoup(browser.submit(form, month="odd", stops="month").data, "html.parser")
+    assert [box.has_attr("checked") for box in wrong.select("[name=stops]")] == [False, True]
+
+
+def test_every_page_that_is_about_sending_says_that_it_is_stopped(browser: Browser, database: Database) -> None:
+    now = datetime.now(UTC)
+    budgets.put(database, "", "1000", "sara", now, stops=["month"])
+    add_message(database, now, facts=[Fact(at=now, word="delivered", is_final=True, cost_iqd=1000)])
+    told = "Sending is stopped until next month: this month's budget of 1,000 IQD is spent."
+    for path in ("/", "/send", "/spend"):
+        assert told in words(browser.soup(path))
+    assert "All well" not in words(browser.soup("/"))
+    assert "stops sending" in words(browser.soup("/spend"))
+    refused = send(browser)
+    assert refused.status_code == 400
+    assert "Not sent: this month's budget is spent. Raise it on Settings, or wait a while." in words(refused)
+    newest = all_rows(database, Message)[-1]
+    page = words(browser.soup(f"/messages/{newest.id}"))
+    assert "Not sent: nothing left this machine" in page
+    assert "Your budget of that month was spent. Raise it on Settings, or let it only warn." in page
+    assert "Your budget of that month was spent" in words(browser.soup("/"))  # among the reasons
+    budgets.put(database, "", "5000", "sara", now, stops=["month"])
+    for path in ("/", "/send", "/spend"):
+        assert told not in words(browser.soup(path))
 
 
 def test_a_new_key_is_shown_once_and_works(browser: Browser, database: Database) -> None:

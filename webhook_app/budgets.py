@@ -1,14 +1,20 @@
-"""Budgets: what is meant to be spent in a day and in a month. The Spend page warns by them; nothing is stopped."""
+"""Budgets: what is meant to be spent in a day and in a month. The Spend page warns by them, and a budget may stop
+sending once it is spent.
+"""
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from .database import Database
+from .figures import next_month, tallies
+from .figures.ranges import midnight
 from .marking import N_
 from .models import Budget
 
@@ -27,6 +33,7 @@ class BadBudget(ValueError):
 @dataclass(frozen=True, kw_only=True)
 class Amount:
     iqd: int
+    stops: bool  # sending, once it is spent
     set_at: datetime
     set_by: str  # a user's name
 
@@ -39,17 +46,27 @@ class Budgets:
     month: Amount | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """A budget that stops sending at this moment: of what is charged and at risk, nothing is left of it."""
+
+    period: str  # day or month
+    spent_iqd: int
+    budget_iqd: int
+
+
 def current(database: Database) -> Budgets:
     with database.reading() as session:
         rows = {
-            row.period: Amount(iqd=row.iqd, set_at=row.set_at, set_by=row.set_by)
+            row.period: Amount(iqd=row.iqd, stops=row.stops, set_at=row.set_at, set_by=row.set_by)
             for row in session.scalars(select(Budget))
         }
     return Budgets(day=rows.get("day"), month=rows.get("month"))
 
 
-def put(database: Database, day: str, month: str, by: str, now: datetime) -> None:
-    """Set both, as typed; a blank one is taken away, and one that stays as it is keeps who set it. Raises BadBudget."""
+def put(database: Database, day: str, month: str, by: str, now: datetime, *, stops: Collection[str] = ()) -> None:
+    """Set both, as typed; a blank one is taken away, and one that stays as it is keeps who set it. `stops` names those
+    that stop sending, of day and month. Raises BadBudget."""
     wanted, errors = _read({"day": day, "month": month})
     if errors:
         raise BadBudget(errors)
@@ -59,8 +76,34 @@ def put(database: Database, day: str, month: str, by: str, now: datetime) -> Non
             held = session.get(Budget, period)
             if iqd is None:
                 session.execute(delete(Budget).where(Budget.period == period))
-            elif held is None or held.iqd != iqd:
-                session.merge(Budget(period=period, iqd=iqd, set_at=now, set_by=by[:80]))
+            elif held is None or (held.iqd, held.stops) != (iqd, period in stops):
+                session.merge(Budget(period=period, iqd=iqd, stops=period in stops, set_at=now, set_by=by[:80]))
+
+
+def stopping(database: Database, zone: ZoneInfo, now: datetime) -> Spent | None:
+    """The budget that stops sending now, if one does; the month's rather than the day's."""
+    with database.reading() as session:
+        return _stopping(session, zone, now)
+
+
+def stopping_in_turn(database: Database, session: Session, zone: ZoneInfo, now: datetime) -> Spent | None:
+    """The same for who sends in this transaction, one after the other: what the one before may cost is counted."""
+    if session.scalar(select(Budget.period).where(Budget.stops).limit(1)) is None:
+        return None
+    database.one_at_a_time(session, "spending")
+    return _stopping(session, zone, now)
+
+
+def _stopping(session: Session, zone: ZoneInfo, now: datetime) -> Spent | None:
+    today = now.astimezone(zone).date()
+    for budget in session.scalars(select(Budget).where(Budget.stops).order_by(Budget.period.desc())):
+        of_day = budget.period == "day"
+        first = today if of_day else today.replace(day=1)
+        over = today + timedelta(days=1) if of_day else next_month(first)
+        spent_iqd = tallies.committed_iqd(session, midnight(first, zone), midnight(over, zone))
+        if spent_iqd >= budget.iqd:
+            return Spent(period=budget.period, spent_iqd=spent_iqd, budget_iqd=budget.iqd)
+    return None
 
 
 def _read(typed: Mapping[str, str]) -> tuple[dict[str, int | None], dict[str, str]]:

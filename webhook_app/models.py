@@ -295,6 +295,7 @@ class Budget(Base):
 
     period: Mapped[str] = mapped_column(String(5), primary_key=True)
     iqd: Mapped[int] = mapped_column(BigInteger)
+    stops: Mapped[bool] = mapped_column(default=False, server_default=false())  # sending, once it is spent
     set_at: Mapped[datetime] = mapped_column(UtcDateTime)
     set_by: Mapped[str] = mapped_column(String(80))
 

@@ -11,13 +11,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from . import counting, merging, status
+from . import budgets, counting, merging, status
+from .budgets import Spent
 from .database import Database, StoreAway
 from .ids import first_id, new_id
 from .models import IN_PROGRESS, BalanceReading, Exchange, Message
@@ -27,6 +29,7 @@ from .phone import carrier_of, mask
 from .stamp import Stamper
 from .status import Status
 
+_UTC = ZoneInfo("UTC")
 SOON = timedelta(seconds=60)  # asked for again so quickly, the first one was on its way: the second is likely wasted
 _ABANDONED_AFTER = timedelta(seconds=60)  # far past the call's own deadline: whoever was sending is gone
 _ANSWERS_WITHIN_S = 9.0  # many callers give up after 10, and would send again
@@ -44,6 +47,7 @@ class Asked:
     body: bytes = b""  # what was asked, to tell a repeat from another request under the same key; never stored
     again_of: UUID | None = None
     estimate_iqd: int | None = None
+    zone: ZoneInfo = _UTC  # whose days and months budgets are of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +107,7 @@ def send(
         earlier, message = _earlier_or_queued(database, stamper, request, asked, clock)
     if message is None:
         return _replay(earlier)
-    if (given_up := _take(database, message.id)) is not None:
+    if (given_up := _take(database, message.id, asked.zone, clock())) is not None:
         return _replay(given_up)
     # No transaction and no connection is held during the call; what waiting for the store took is not waited again.
     left_s = DEADLINE_S - (clock() - started_at).total_seconds()
@@ -126,15 +130,31 @@ def send(
     return outcome
 
 
-def _take(database: Database, message_id: UUID) -> Message | None:
-    """`queued` to `sending`. Whoever was so slow that the message was declared unsent meanwhile gets it back: it must
-    not go out after all."""
+def _take(database: Database, message_id: UUID, zone: ZoneInfo, now: datetime) -> Message | None:
+    """`queued` to `sending`; or the message, when it must not go out: a budget stops it, or whoever asked for it was so
+    slow that it was declared unsent meanwhile."""
     with database.transaction() as session:
         message = _held(session, message_id)
         if message.send_state != Status.QUEUED:
             return message
+        if spent := budgets.stopping_in_turn(database, session, zone, now):
+            outcome = _stopped(message, spent)
+            merging.merge(session, message, send_state=outcome.state, outcome=_to_json(outcome))
+            log.warning("message.stopped", message_id=str(message.id), kind=outcome.kind)
+            return message
         merging.merge(session, message, send_state=Status.SENDING)
     return None
+
+
+def _stopped(message: Message, spent: Spent) -> Outcome:
+    return Outcome(
+        message_id=message.id,
+        state=Status.UNSENT,
+        kind=f"budget_{spent.period}",
+        words=f"the budget of the {spent.period} is spent",
+        estimate_iqd=message.estimate_iqd,
+        numbers={"spent_iqd": spent.spent_iqd, "budget_iqd": spent.budget_iqd},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ def send(
         raise click.ClickException("\n       ".join(lines)) from None
     prices = PriceList(rooms.otpiq, rooms.database, now)
     prices.senders()
-    asked = Asked(by="command line", estimate_iqd=prices.estimate_iqd(request))
+    asked = Asked(by="command line", estimate_iqd=prices.estimate_iqd(request), zone=rooms.config.time_zone)
     outcome = sending.send(rooms.database, rooms.otpiq, rooms.stamper, request, asked, now)
     _tell(outcome, mask(request.phone), code, as_json)
 

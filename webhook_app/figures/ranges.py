@@ -59,7 +59,7 @@ class Range:
         if self.days <= _BARS[0][0]:
             return self.edges
         first = self.start.astimezone(self.zone).date()
-        return tuple(_midnight(first + timedelta(days=ahead), self.zone) for ahead in range(self.days + 1))
+        return tuple(midnight(first + timedelta(days=ahead), self.zone) for ahead in range(self.days + 1))
 
     @property
     def is_by_slot(self) -> bool:
@@ -82,7 +82,7 @@ def own_range(first: date, last: date, zone: ZoneInfo, now: datetime) -> Range:
 
 
 def _of_days(name: str, first: date, last: date, zone: ZoneInfo, now: datetime) -> Range:
-    start, end = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
+    start, end = midnight(first, zone), midnight(last + timedelta(days=1), zone)
     # Bars of one day's range are hours; a clock that is put forward or back makes one bar shorter or longer.
     width = next(width for most, width in _BARS if round((end - start) / _DAY) <= most)
     count = round((end - start) / width)
@@ -90,7 +90,8 @@ def _of_days(name: str, first: date, last: date, zone: ZoneInfo, now: datetime) 
     return Range(name=name, zone=zone, at=now, edges=edges, unit=_HOUR)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """When the day begins there, in UTC."""
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 

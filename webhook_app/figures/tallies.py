@@ -161,6 +161,12 @@ def charged_iqd(session: Session, start: datetime, end: datetime) -> int:
     return int(found[0].charged_iqd) if found else 0
 
 
+def committed_iqd(session: Session, start: datetime, end: datetime) -> int:
+    """What these messages were charged, and may yet be."""
+    found = _by_span(session, _BY_STATUS, (start, end), (), ("charged_iqd", "at_risk_iqd"))
+    return int(found[0].charged_iqd + found[0].at_risk_iqd) if found else 0
+
+
 def first_hour(session: Session) -> datetime | None:
     """The hour that the first message was asked for in; None without any."""
     firsts = (session.scalar(select(func.min(model.hour))) for model in (HourTally, Delta))

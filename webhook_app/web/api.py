@@ -18,6 +18,7 @@ from .context import now, wasl, whole_body
 
 blueprint = Blueprint("api", __name__)
 _MAX_ONCE_KEY = 255
+_BUDGETS = ("budget_day", "budget_month")  # refused like OTPIQ's own limit of spending
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")  # existing senders rely on it
 _NOT_PASSED_ON = "deliveryReport was replaced by Wasl's own; its webhookUrl is not called"
 
@@ -46,6 +47,7 @@ def send() -> ResponseReturnValue:
         once_key=once_key,
         body=json.dumps(body, sort_keys=True).encode(),
         estimate_iqd=wasl().prices.estimate_iqd(asked_for),
+        zone=wasl().settings.time_zone,
     )
     try:
         outcome = sending.send(wasl().database, wasl().otpiq, wasl().stamper, asked_for, asked, now)
@@ -61,6 +63,9 @@ def _answer(outcome: Outcome, warnings: list[str]) -> ResponseReturnValue:
     if outcome.state in (Status.ACCEPTED, Status.UNCONFIRMED):
         return jsonify(_success(outcome) | ({"warnings": warnings} if warnings else {}))
     message_id = str(outcome.message_id)
+    if outcome.kind in _BUDGETS:
+        spent = {"currentSpending": outcome.numbers["spent_iqd"], "spendingThreshold": outcome.numbers["budget_iqd"]}
+        return _say(400, f"Not sent: {outcome.words}", messageId=message_id, **spent)
     if outcome.state == Status.UNSENT:
         return _say(502, f"Not sent: {outcome.words}", messageId=message_id)
     if outcome.kind == "key":

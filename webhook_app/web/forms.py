@@ -145,6 +145,8 @@ def _refusal_words(outcome: Outcome) -> tuple[str, str]:
         "key": (_("OTPIQ refuses the key that Wasl uses."), _("Set a valid OTPIQ_API_KEY and start again.")),
         "rate": (_("Too many messages in a short time."), nothing_charged),
         "not_sent": (_("OTPIQ could not be reached: not sent."), _("It is safe to send again.")),
+        "budget_day": (_("Not sent: today's budget is spent."), _("Raise it on Settings, or wait until tomorrow.")),
+        "budget_month": (_("Not sent: this month's budget is spent."), _("Raise it on Settings, or wait a while.")),
     }  # fmt: skip
     return by_kind.get(outcome.kind or "", (_("OTPIQ refused the message."), nothing_charged))
 

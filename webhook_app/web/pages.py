@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from .. import figures, pricing, sending
+from .. import budgets, figures, pricing, sending
 from ..otpiq import InvalidSend
 from ..otpiq.requests import SMS_TYPES
 from ..phone import BadPhone, mask, normalise
@@ -30,7 +30,13 @@ def overview() -> ResponseReturnValue:
     shown = figures.overview(wasl().database, asked.range)
     if shown.is_empty:
         wasl().prices.refresh_aside()  # so that the step "the key works" ticks itself
-    answer = live("overview", overview=shown, asked=asked, has_public_url=wasl().settings.can_be_called)
+    answer = live(
+        "overview",
+        overview=shown,
+        asked=asked,
+        has_public_url=wasl().settings.can_be_called,
+        stopped=_stopped(),
+    )
     if asked.error and answer.status_code == 200:
         answer.status_code = 400
     return answer
@@ -62,6 +68,7 @@ def send_now() -> ResponseReturnValue:
         body=repr(sorted(request.form.items(multi=True))).encode(errors="replace"),
         again_of=repeatable.message_id if repeatable else None,
         estimate_iqd=wasl().prices.estimate_iqd(asked_for),
+        zone=wasl().settings.time_zone,
     )
     try:
         outcome = sending.send(wasl().database, wasl().otpiq, wasl().stamper, asked_for, asked, now)
@@ -111,8 +118,14 @@ def _send_page(
         refusal=refusal,
         senders=senders,
         again_to=mask(repeatable.phone) if repeatable else None,
+        stopped=_stopped(),
         **_price_tag(repeatable.phone if repeatable else None, form),
     )
+
+
+def _stopped() -> budgets.Spent | None:
+    """The budget that stops sending now, if one does."""
+    return budgets.stopping(wasl().database, wasl().settings.time_zone, now())
 
 
 def _price_tag(phone: str | None, form: dict[str, str]) -> dict[str, Any]:

@@ -38,11 +38,13 @@ def check() -> ResponseReturnValue:
 @blueprint.post("/settings/budgets")
 def set_budgets() -> ResponseReturnValue:
     """303 back; 400 with the form, as it was typed, when an amount will not do."""
-    typed = {period: request.form.get(period, "") for period in ("day", "month")}
+    typed: dict[str, Any] = {period: request.form.get(period, "") for period in ("day", "month")}
+    stops = request.form.getlist("stops")
     try:
-        budgets.put(wasl().database, typed["day"], typed["month"], current_user.name, now())
+        budgets.put(wasl().database, typed["day"], typed["month"], current_user.name, now(), stops=stops)
     except budgets.BadBudget as wrong:
-        return _page(typed=typed, errors={period: [_(text)] for period, text in wrong.errors.items()}), 400
+        errors = {period: [_(text)] for period, text in wrong.errors.items()}
+        return _page(typed=typed | {"stops": stops}, errors=errors), 400
     flash(_("The budgets are set."), "success")
     return redirect(url_for("settings_pages.settings", _anchor="budgets"), 303)
 

@@ -30,6 +30,7 @@ def spend() -> ResponseReturnValue:
         "spend.html",
         spend=shown,
         budgets=budgets.current(wasl().database),
+        stopped=budgets.stopping(wasl().database, wasl().settings.time_zone, now()),
         before=figures.month_before(month),
         after=after if after <= _this_month() else None,
     )

@@ -106,7 +106,7 @@ _NOTES: Mapping[str, str] = {
     "the body has no smsId": N_("The body has no smsId, and a source's message is known by nothing else."),
 }
 # Understood, but held back: what it did, what that means and what to do.
-_HELD: Mapping[str, tuple[str, str, str]] = {
+HELD: Mapping[str, tuple[str, str, str]] = {
     PAUSED: (
         N_("Kept: its source is paused"),
         N_("Its source was paused when it came."),
@@ -127,7 +127,7 @@ def verdict_label(verdict: str) -> Label:
 
 def effect(row: CallbackRow) -> str:
     """What a callback did, in a few words."""
-    held = _HELD.get(row.step.quarantined or "")
+    held = HELD.get(row.step.quarantined or "")
     if held:
         return gettext(held[0])
     return gettext(_EFFECTS[row.verdict]) if row.verdict in _EFFECTS else row.verdict
@@ -139,15 +139,17 @@ def cause_words(cause: str) -> Explanation:
 
 
 def note_words(note: str) -> str:
-    """Why a callback was not understood."""
+    """Why a callback was not understood, or is held back."""
+    if note in HELD:
+        return gettext(HELD[note][1])
     return gettext(_NOTES[note]) if note in _NOTES else note
 
 
 def verdict_words(row: CallbackRow) -> Explanation | None:
     """Why a callback is not simply accepted, and what to do; None where there is nothing to explain."""
     note = row.step.quarantined or ""
-    if note in _HELD:
-        _effect, meaning, advice = _HELD[note]
+    if note in HELD:
+        _effect, meaning, advice = HELD[note]
         return Explanation(title=gettext("It is held back"), meaning=gettext(meaning), advice=gettext(advice))
     known = {
         "quarantined": (

@@ -62,6 +62,10 @@ _SENDER = N_("The sender is unknown or not approved"), N_("Choose another sender
 _RATE = N_("Too many messages in a short time"), N_("Wait a few minutes, then send again.")
 _TEMPLATE = N_("WhatsApp did not take the template"), N_("Check its name and parameters at OTPIQ.")
 
+_NOT_REACHED = N_("OTPIQ could not be reached"), N_("Nothing left this machine: it is safe to send again.")
+_DAY_SPENT = N_("Your budget of that day was spent"), N_("Raise it on Settings, or let it only warn.")
+_MONTH_SPENT = N_("Your budget of that month was spent"), N_("Raise it on Settings, or let it only warn.")
+
 # The provider's words, in lower case, each as a part to look for. The first that fits wins.
 _REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
     ("not on whatsapp", _NO_WHATSAPP),
@@ -93,10 +97,12 @@ _REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
     ("template", _TEMPLATE),
 )
 # What we say ourselves of a call that came to nothing: these are no words of the provider's.
-_OURS: Mapping[str, str] = {
-    "no whole answer came": N_("No whole answer came from OTPIQ"),
-    "no whole answer came in time": N_("No whole answer came from OTPIQ in time"),
-    "OTPIQ could not be reached": N_("OTPIQ could not be reached"),
+_OURS: Mapping[str, tuple[str, str | None]] = {
+    "no whole answer came": (N_("No whole answer came from OTPIQ"), None),
+    "no whole answer came in time": (N_("No whole answer came from OTPIQ in time"), None),
+    "OTPIQ could not be reached": _NOT_REACHED,
+    "the budget of the day is spent": _DAY_SPENT,
+    "the budget of the month is spent": _MONTH_SPENT,
 }
 # The kinds of a send that OTPIQ refused, or that never left.
 _SENDS: Mapping[str, tuple[str, str]] = {
@@ -108,7 +114,9 @@ _SENDS: Mapping[str, tuple[str, str]] = {
     "phone": (N_("OTPIQ does not take this number"), N_("Check the number with the person.")),
     "invalid": (N_("OTPIQ found something missing or wrong in it"), N_("Open one: it says which field.")),
     "key": (N_("OTPIQ does not accept the key"), N_("Set the right OTPIQ key: nothing can be sent without it.")),
-    "not_sent": (N_("OTPIQ could not be reached"), N_("Nothing left this machine: it is safe to send again.")),
+    "not_sent": _NOT_REACHED,
+    "budget_day": _DAY_SPENT,
+    "budget_month": _MONTH_SPENT,
 }
 _REFUSED = N_("OTPIQ refused it"), N_("Open one: it shows what OTPIQ said.")
 _NONE_GIVEN = N_("No reason was given"), N_("If there are many, ask OTPIQ's support: each message has a text for them.")
@@ -119,7 +127,8 @@ def reason_words(reason: str | None) -> Reason | None:
     if not reason:
         return None
     if reason in _OURS:
-        return Reason(meaning=gettext(_OURS[reason]), advice=None, words=None)
+        meaning, advice = _OURS[reason]
+        return Reason(meaning=gettext(meaning), advice=advice and gettext(advice), words=None)
     lowered = reason.lower()
     for part, (meaning, advice) in _REASONS:
         if part in lowered:

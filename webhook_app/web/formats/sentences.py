@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from webhook_app.figures.rows import Hop, MessageDetail, Step
 from webhook_app.marking import N_
-from webhook_app.web.formats.intake import note_words
+from webhook_app.web.formats.intake import HELD, note_words
 from webhook_app.web.formats.numbers import seconds, zone_label
 from webhook_app.web.formats.reasons import reason_words
 from webhook_app.web.formats.translation import comma, gettext, isolated, ngettext
@@ -144,7 +144,7 @@ def step_title(step: Step) -> str:
         return _asked(step.asked_by or "")
     if step.kind == "answer":
         return gettext(_ANSWERS[step.word]) if step.word in _ANSWERS else step.word or gettext("Answered")
-    if step.quarantined:
+    if step.quarantined and step.quarantined not in HELD:
         return gettext("A callback that could not be read")
     title = channel_said(step.channel, step.word) if step.channel or step.kind == "callback" else _said(step.word)
     if step.is_final:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask
 
-from webhook_app.budgets import Budgets
+from webhook_app.budgets import Amount, Budgets, Spent
 from webhook_app.figures.spend_rows import Forecast, Spend, SpendDay, Waste
 from webhook_app.marking import N_
 from webhook_app.web.formats.charts import (
@@ -44,6 +44,7 @@ class BudgetLine:
     """How much of a budget is spent; `tone` is ok, few (half), wait (80 %) or bad (all)."""
 
     period: str  # day or month
+    stops: bool  # sending, once it is spent
     spent_iqd: int
     budget_iqd: int
     percent: float
@@ -80,6 +81,7 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
         days_left_words,
         days_left_figure,
         balance_finding,
+        stopped_sentence,
     ):
         app.add_template_filter(function, function.__name__)
     app.add_template_filter(lambda day: span_label(day.start, day.end, zone()), "day_span")
@@ -215,12 +217,12 @@ def budget_lines(budgets: Budgets, spend: Spend) -> tuple[BudgetLine, ...]:
         return ()
     today_iqd = spend.today.charged_iqd if spend.today else 0
     pairs = (("day", budgets.day, today_iqd), ("month", budgets.month, spend.charged_iqd))
-    return tuple(_budget_line(period, spent, amount.iqd) for period, amount, spent in pairs if amount is not None)
+    return tuple(_budget_line(period, spent, amount) for period, amount, spent in pairs if amount is not None)
 
 
-def _budget_line(period: str, spent_iqd: int, budget_iqd: int) -> BudgetLine:
-    share = 100 * spent_iqd / budget_iqd
-    left_iqd = budget_iqd - spent_iqd
+def _budget_line(period: str, spent_iqd: int, budget: Amount) -> BudgetLine:
+    share = 100 * spent_iqd / budget.iqd
+    left_iqd = budget.iqd - spent_iqd
     tone = next((tone for least, tone in _WARN if share >= least), "ok")
     words = {
         "bad": N_("All of it is spent, and %(over)s IQD more") if left_iqd else N_("All of it is spent"),
@@ -231,12 +233,21 @@ def _budget_line(period: str, spent_iqd: int, budget_iqd: int) -> BudgetLine:
     return BudgetLine(
         period=period,
         spent_iqd=spent_iqd,
-        budget_iqd=budget_iqd,
+        budget_iqd=budget.iqd,
+        stops=budget.stops,
         percent=share,
         tone=tone,
         words=gettext(words, left=number(left_iqd), over=number(-left_iqd)),
         filled=min(share, 100.0),
     )
+
+
+def stopped_sentence(spent: Spent) -> str:
+    """Why nothing goes out, and until when."""
+    budget = {"iqd": number(spent.budget_iqd)}
+    if spent.period == "day":
+        return gettext("Sending is stopped until tomorrow: today's budget of %(iqd)s IQD is spent.", **budget)
+    return gettext("Sending is stopped until next month: this month's budget of %(iqd)s IQD is spent.", **budget)
 
 
 def balance_finding(spend: Spend) -> str:
