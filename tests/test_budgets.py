@@ -95,7 +95,7 @@ def charged(database: Database, at: datetime, iqd: int) -> None:
 
 
 def stopping(database: Database, now: datetime = NOW) -> Spent | None:
-    return budgets.stopping(database, BAGHDAD, now)
+    return budgets.stopping(database, budgets.current(database), BAGHDAD, now)
 
 
 def send(database: Database, base_url: str, phone: str = "9647701234567", now: datetime = NOW) -> Outcome:

@@ -248,7 +248,7 @@ def test_a_source_is_paused_and_goes_on_with_what_was_held(wasl: Shell, tmp_path
     database = Database(f"sqlite:///{tmp_path / 'wasl.db'}")
     receiving.receive(database, [arrival(shop, callback(smsId=str(n)), datetime.now(UTC)) for n in range(3)])
     assert wasl.lines("messages", "--source", "shop") == []
-    assert wasl("source", "resume", "shop").stderr == "shop goes on; callbacks taken in: 3\n"
+    assert wasl("source", "resume", "shop").stderr.endswith("shop goes on; callbacks taken in: 3\n")
     assert len(wasl.lines("messages", "--source", "shop")) == 3
     assert wasl.json("source", "list")["pausedAt"] is None
     database.engine.dispose()
@@ -257,11 +257,11 @@ def test_a_source_is_paused_and_goes_on_with_what_was_held(wasl: Shell, tmp_path
 def test_a_source_s_address_is_tested_and_a_broken_way_is_exit_code_1(wasl: Shell) -> None:
     wasl("source", "add", "shop")
     with Scripted(answer(502, b"")) as proxy:
-        broken = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url)
+        broken = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url.removesuffix("/api"))
     assert broken.exit_code == 1
     assert broken.stdout.startswith("a callback does not get there (path): Something else answered, with HTTP 502. ")
     with Scripted(echo) as proxy:
-        whole = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url)
+        whole = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url.removesuffix("/api"))
     assert whole.exit_code == 0
     assert re.fullmatch(r"a callback gets there whole, in \d\.\d\d s\n", whole.stdout)
 

@@ -45,6 +45,10 @@ class Budgets:
     day: Amount | None
     month: Amount | None
 
+    @property
+    def can_stop(self) -> bool:
+        return any(amount is not None and amount.stops for amount in (self.day, self.month))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
@@ -57,11 +61,7 @@ class Spent:
 
 def current(database: Database) -> Budgets:
     with database.reading() as session:
-        rows = {
-            row.period: Amount(iqd=row.iqd, stops=row.stops, set_at=row.set_at, set_by=row.set_by)
-            for row in session.scalars(select(Budget))
-        }
-    return Budgets(day=rows.get("day"), month=rows.get("month"))
+        return _current(session)
 
 
 def put(database: Database, day: str, month: str, by: str, now: datetime, *, stops: Collection[str] = ()) -> None:
@@ -80,29 +80,42 @@ def put(database: Database, day: str, month: str, by: str, now: datetime, *, sto
                 session.merge(Budget(period=period, iqd=iqd, stops=period in stops, set_at=now, set_by=by[:80]))
 
 
-def stopping(database: Database, zone: ZoneInfo, now: datetime) -> Spent | None:
-    """The budget that stops sending now, if one does; the month's rather than the day's."""
+def stopping(database: Database, budgets: Budgets, zone: ZoneInfo, now: datetime) -> Spent | None:
+    """The one of `budgets` that stops sending now, if one does; the month's rather than the day's."""
+    if not budgets.can_stop:
+        return None
     with database.reading() as session:
-        return _stopping(session, zone, now)
+        return _stopping(session, budgets, zone, now)
 
 
 def stopping_in_turn(database: Database, session: Session, zone: ZoneInfo, now: datetime) -> Spent | None:
     """The same for who sends in this transaction, one after the other: what the one before may cost is counted."""
-    if session.scalar(select(Budget.period).where(Budget.stops).limit(1)) is None:
+    budgets = _current(session)
+    if not budgets.can_stop:
         return None
     database.one_at_a_time(session, "spending")
-    return _stopping(session, zone, now)
+    return _stopping(session, budgets, zone, now)
 
 
-def _stopping(session: Session, zone: ZoneInfo, now: datetime) -> Spent | None:
+def _current(session: Session) -> Budgets:
+    rows = {
+        row.period: Amount(iqd=row.iqd, stops=row.stops, set_at=row.set_at, set_by=row.set_by)
+        for row in session.scalars(select(Budget))
+    }
+    return Budgets(day=rows.get("day"), month=rows.get("month"))
+
+
+def _stopping(session: Session, budgets: Budgets, zone: ZoneInfo, now: datetime) -> Spent | None:
     today = now.astimezone(zone).date()
-    for budget in session.scalars(select(Budget).where(Budget.stops).order_by(Budget.period.desc())):
-        of_day = budget.period == "day"
-        first = today if of_day else today.replace(day=1)
-        over = today + timedelta(days=1) if of_day else next_month(first)
-        spent_iqd = tallies.committed_iqd(session, midnight(first, zone), midnight(over, zone))
-        if spent_iqd >= budget.iqd:
-            return Spent(period=budget.period, spent_iqd=spent_iqd, budget_iqd=budget.iqd)
+    month = today.replace(day=1)
+    for period, amount, first, over in (
+        ("month", budgets.month, month, next_month(month)),
+        ("day", budgets.day, today, today + timedelta(days=1)),
+    ):
+        if amount is not None and amount.stops:
+            spent_iqd = tallies.committed_iqd(session, midnight(first, zone), midnight(over, zone))
+            if spent_iqd >= amount.iqd:
+                return Spent(period=period, spent_iqd=spent_iqd, budget_iqd=amount.iqd)
     return None
 
 

@@ -125,7 +125,8 @@ def _send_page(
 
 def _stopped() -> budgets.Spent | None:
     """The budget that stops sending now, if one does."""
-    return budgets.stopping(wasl().database, wasl().settings.time_zone, now())
+    held = budgets.current(wasl().database)
+    return budgets.stopping(wasl().database, held, wasl().settings.time_zone, now())
 
 
 def _price_tag(phone: str | None, form: dict[str, str]) -> dict[str, Any]:

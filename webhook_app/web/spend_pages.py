@@ -26,11 +26,12 @@ def spend() -> ResponseReturnValue:
     month = _month()
     shown = figures.spend(wasl().database, month, wasl().settings.time_zone, now())
     after = figures.next_month(month)
+    held = budgets.current(wasl().database)
     return page(
         "spend.html",
         spend=shown,
-        budgets=budgets.current(wasl().database),
-        stopped=budgets.stopping(wasl().database, wasl().settings.time_zone, now()),
+        budgets=held,
+        stopped=budgets.stopping(wasl().database, held, wasl().settings.time_zone, now()),
         before=figures.month_before(month),
         after=after if after <= _this_month() else None,
     )
