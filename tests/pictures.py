@@ -22,7 +22,7 @@ import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from webhook_app import accounts, budgets, create_app, sample, schema, sources
+from webhook_app import accounts, budgets, create_app, sample, schema, searches, sources
 from webhook_app.database import Database
 from webhook_app.models import Moment
 from webhook_app.simulator.server import Simulator
@@ -178,13 +178,14 @@ def _serving(folder: Path, simulator: Simulator, messages: int = 0) -> Iterator[
     )
     database = Database(store_url)
     schema.upgrade(database)
-    accounts.add_user(database, "sara", PASSWORD, BEGAN)
+    sara = accounts.add_user(database, "sara", PASSWORD, BEGAN)
     if messages:
         sample.fill(database, Stamper((SECRET_KEY,), origin), messages, config.time_zone, BEGAN)
         budgets.put(database, "45000", "1000000", "sara", BEGAN)
         shop, app_source = (sources.add(database, name, BEGAN).id for name in ("shop", "app"))
         sources.rotate(database, shop, BEGAN)
         sources.pause(database, app_source, BEGAN)
+        searches.keep(database, sara.id, "4567", BEGAN)
         with database.transaction() as session:
             session.add(Moment(name="worker:pictures", at=BEGAN + timedelta(minutes=10)))  # no worker is there to beat
     database.engine.dispose()
@@ -216,10 +217,12 @@ def _send(folder: Path, origin: str, number: str) -> str:
 def _paths_of(store: Path, sent: list[str]) -> dict[str, str]:
     connection = sqlite3.connect(store)
     (callback_id,) = connection.execute("SELECT max(id) FROM callback WHERE verdict = 'accepted'").fetchone()
+    (search_id,) = connection.execute("SELECT id FROM search").fetchone()
     connection.close()
     named = dict(zip(("message-delivered", "message-fallback", "message-failed"), sent, strict=True))
     return {name: f"/messages/{message_id}" for name, message_id in named.items()} | {
-        "callback": f"/callbacks/{UUID(callback_id)}"
+        "callback": f"/callbacks/{UUID(callback_id)}",
+        "search": f"/messages/search/{UUID(search_id)}",
     }
 
 

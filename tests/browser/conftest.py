@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from webhook_app import accounts, sample
+from webhook_app import accounts, sample, searches, sources
 from webhook_app.database import Database
 from webhook_app.simulator.server import Simulator
 from webhook_app.stamp import Stamper
@@ -53,10 +53,21 @@ def running(browser: Browser, migrated_sqlite: Path, tmp_path_factory: pytest.Te
         config = make_config(store_url, folder, WASL_PUBLIC_URL=origin)
         database = Database(store_url)
         now = datetime.now(UTC)
-        accounts.add_user(database, "sara", PASSWORD, now)
+        sara = accounts.add_user(database, "sara", PASSWORD, now)
         sample.fill(database, Stamper((SECRET_KEY,), origin), 400, config.time_zone, now)
+        with_sources_and_a_search(database, sara.id, now)
         database.engine.dispose()
         yield Running(origin=origin, store_url=store_url, simulator=simulator)
+
+
+def with_sources_and_a_search(database: Database, user_id: UUID, now: datetime) -> None:
+    """What the sample history does not hold: sources in each state, and a search of this person."""
+    shop, app = (sources.add(database, name, now).id for name in ("shop", "app"))
+    sources.rotate(database, shop, now + timedelta(seconds=1))
+    sources.retire(database, shop, shop, now)
+    sources.rotate(database, shop, now + timedelta(seconds=2))
+    sources.pause(database, app, now)
+    searches.keep(database, user_id, "4567", now)
 
 
 @pytest.fixture(scope="session")

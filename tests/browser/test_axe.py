@@ -75,6 +75,10 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(  # type: ignore[no-unty
     page = open_context(width, locale=LANGUAGES[language], color_scheme=theme, reduced_motion="reduce").new_page()
     assert {path: found for path in paths if (found := faults(page, path))} == {}
     assert page.locator(f"html[lang^={language}]").count() == 1
+    page.goto("/callbacks/self-test")
+    page.locator("main form .primary").click()
+    page.locator(".steps").wait_for()
+    assert faults_here(page) == []
 
 
 @pytest.mark.parametrize(("language", "theme", "width"), ROUNDS)
@@ -96,6 +100,10 @@ def test_axe_finds_nothing_where_one_signs_in_and_nothing_has_happened_yet(
 
 def faults(page: Page, path: str) -> list[str]:
     page.goto(path)
+    return faults_here(page)
+
+
+def faults_here(page: Page) -> list[str]:
     found = Axe().run(page, options=OPTIONS).response["violations"]
     width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     too_wide = [f"{width} px wide"] if width > room else []
