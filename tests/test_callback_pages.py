@@ -124,6 +124,14 @@ def test_a_source_s_callback_names_and_links_the_source(browser: Browser, databa
     assert browser.soup("/sources").find(id=f"source-{shop.id}")
 
 
+def test_a_message_s_raw_callbacks_are_told_apart_by_what_they_said(browser: Browser, database: Database) -> None:
+    message = add_message(database)
+    bodies = callback("failed", "whatsapp"), callback("delivered", final=True), b"odd"
+    receiving.receive(database, [arrival(message, raw, NOW + timedelta(seconds=n)) for n, raw in enumerate(bodies)])
+    titles = [summary.text for summary in browser.soup(f"/messages/{message}").select(".raws summary b")]
+    assert titles == ["WhatsApp: failed, not final", "SMS: delivered, final", "A callback that could not be read"]
+
+
 def test_each_verdict_has_a_list_of_its_own(browser: Browser, of_every_kind: dict[str, UUID]) -> None:
     for verdict in ("accepted", "late", "orphan", "quarantined"):
         assert links(browser.soup(f"/callbacks?verdict={verdict}"), "a.row-link") == [

@@ -170,6 +170,25 @@ def test_the_preview_shows_an_own_text_while_it_is_typed_and_never_a_code(browse
     assert "493817" not in look.text
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("", ""),
+        ("0770 12", "The number is not complete yet."),
+        ("٠٧٧٠ ١٢٣ ٤٥٦٧", "+964 770 123 4567 Asiacell"),
+        ("0750 123 4567", "+964 750 123 4567 Korek"),
+        ("+1 202 555 0100", "+12025550100 Other Not the usual shape of an Iraqi mobile number: check it once more."),
+    ],
+)
+def test_a_number_is_told_as_it_is_understood_while_it_is_typed(browser: Browser, typed: str, said: str) -> None:
+    form = form_to(browser.soup("/send"), "/send")
+    form["action"] = "/send/look"
+    look = BeautifulSoup(browser.submit(form, phoneNumber=typed).data, "html.parser")
+    for elsewhere in look.select("[hx-swap-oob]"):
+        elsewhere.decompose()
+    assert words(look) == said
+
+
 def test_to_send_a_message_again_that_is_not_there_is_a_404(browser: Browser) -> None:
     answer = browser.get(f"/send?again={uuid4()}")
     assert answer.status_code == 404

@@ -131,6 +131,7 @@ def _raws(message: Message, callbacks: Sequence[Callback], exchanges: Sequence[E
             head=head_of(callback),
             body=readable(callback.body),
             callback_id=callback.id,
+            step=step_of_callback(callback),
         )
         for callback in callbacks
     ]

@@ -90,6 +90,7 @@ class Raw:
     head: str
     body: str
     callback_id: UUID | None = None
+    step: Step | None = None  # of a callback
 
 
 @dataclass(frozen=True, kw_only=True)
