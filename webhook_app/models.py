@@ -97,6 +97,8 @@ class ApiKey(Base):
 # Sends that have no outcome yet; the text is the partial index's own, or SQLite would not use it.
 IN_PROGRESS = text("send_state IN ('queued', 'sending')")
 TO_BE_TRACKED = text("track_at IS NOT NULL")
+PAUSED = "the source is paused"  # the note of a callback that came meanwhile
+HELD = text(f"note = '{PAUSED}'")
 # Closed by code that did not know yet what the pictures count a message by.
 TO_BE_DERIVED = text("closed AND path IS NULL")
 
@@ -228,6 +230,7 @@ class Callback(Base):
         UniqueConstraint("target_id", "digest"),
         CheckConstraint(_words("verdict", ("accepted", "orphan", "quarantined")), name="verdict"),
         Index(None, "verdict", "id"),
+        Index("ix_callback_held", "target_id", sqlite_where=HELD, postgresql_where=HELD),
     )
 
 

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 from .database import Database
 from .ids import new_id
 from .marking import N_
+from .models import PAUSED as PAUSED
 from .models import Source, SourceAddress
 from .naming import BadName, checked_name
 
-PAUSED, RETIRED = "the source is paused", "the address is retired"
+RETIRED = "the address is retired"  # the note of a callback that came there afterwards
 _MOST_IN_USE = 2
 _TWO_IN_USE = N_("Two addresses are in use. Retire the old one first.")
 

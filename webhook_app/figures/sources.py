@@ -9,24 +9,12 @@ from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..database import Database
-from ..models import Callback, Message, Source, SourceAddress
-from ..sources import PAUSED
+from ..models import HELD, Callback, Message, Source, SourceAddress
 from ..stamp import Stamper
 from .messages import COUNT_CAP
 from .rows import AddressRow, SourceRow
 
-_QUARANTINED = (  # as many as are ever counted, so that a long quarantine costs no more than a short one
-    select(Callback.id, Callback.target_id, Callback.note)
-    .where(Callback.verdict == "quarantined")
-    .order_by(Callback.id.desc())
-    .limit(COUNT_CAP)
-    .subquery("quarantined")
-)
-_HELD = (
-    select(SourceAddress.source_id, _QUARANTINED.c.id)
-    .join(_QUARANTINED, _QUARANTINED.c.target_id == SourceAddress.id)
-    .where(_QUARANTINED.c.note == PAUSED)
-)
+_HELD = select(SourceAddress.source_id, Callback.id).join(Callback, Callback.target_id == SourceAddress.id).where(HELD)
 
 
 def source_rows(database: Database, stamper: Stamper) -> tuple[SourceRow, ...]:
@@ -37,7 +25,7 @@ def source_rows(database: Database, stamper: Stamper) -> tuple[SourceRow, ...]:
         told = select(Source, count, _newest(Message.created_at), _came_by())
         rows = session.execute(told.order_by(Source.name)).all()
         addresses = session.scalars(select(SourceAddress).order_by(SourceAddress.id.desc())).all()
-        held = Counter(source_id for source_id, _callback_id in session.execute(_HELD))
+        held = Counter(source_id for source_id, _callback_id in session.execute(_HELD.limit(COUNT_CAP)))
     of_source: dict[UUID, list[SourceAddress]] = defaultdict(list)
     for address in addresses:
         of_source[address.source_id].append(address)
@@ -58,7 +46,7 @@ def source_rows(database: Database, stamper: Stamper) -> tuple[SourceRow, ...]:
 
 def held_callbacks(database: Database, source_id: UUID, most: int) -> Sequence[UUID]:
     """Some of those that came while it was paused and told nothing yet."""
-    held = _HELD.where(SourceAddress.source_id == source_id).limit(most).with_only_columns(_QUARANTINED.c.id)
+    held = _HELD.where(SourceAddress.source_id == source_id).limit(most).with_only_columns(Callback.id)
     with database.reading() as session:
         return session.scalars(held).all()
 
