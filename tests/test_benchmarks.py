@@ -31,8 +31,10 @@ def test_a_disk_can_be_made_slower(tmp_path: Path) -> None:
 
 
 def test_every_page_is_measured_at_two_sizes_and_beside_a_naive_overview(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pages, "_VISITS", 1)
+    monkeypatch.setattr(pages, "_NAIVE_ROUNDS", 1)
     pages.compare(tmp_path, "sqlite", (1_500, 3_000), rounds=1)
     said = capsys.readouterr().out
     assert all(f"\n{page} " in said for page in ("/", "/?range=30d", "/messages", "/messages/…", "/spend", "/settings"))

@@ -14,7 +14,7 @@ from .faults import sends
 
 
 def test_no_message_is_sent_twice_whatever_otpiq_and_a_kill_do(store_url: str) -> None:
-    (told,) = sends.run(0.005, {"the store": store_url})
+    (told,) = sends.run(0.003, {"the store": store_url})
     assert told.endswith("all right")
 
 
