@@ -170,7 +170,9 @@ def test_the_same_request_goes_out_once_there_is_a_budget_again(database: Databa
     assert stopping(database, tomorrow) is None
 
 
-def test_many_at_once_do_not_pass_it_by_more_than_the_last_one(database: Database) -> None:
+@pytest.mark.parametrize("estimate_iqd", [300, None])
+def test_many_at_once_do_not_pass_it_by_more_than_the_last_one(database: Database, estimate_iqd: int | None) -> None:
+    charged(database, NOW - timedelta(days=2), 300)  # what one costs, where no price is known
     budgets.put(database, "1000", "", "sara", NOW, stops=["day"])
     outcomes: list[str] = []
 
@@ -178,7 +180,7 @@ def test_many_at_once_do_not_pass_it_by_more_than_the_last_one(database: Databas
         request = parse_send(
             {"phoneNumber": f"96477012345{number:02}", "smsType": "verification", "verificationCode": "1"}
         )
-        asked = Asked(by="key:checkout", estimate_iqd=300, zone=BAGHDAD)
+        asked = Asked(by="key:checkout", estimate_iqd=estimate_iqd, zone=BAGHDAD)
         otpiq = Otpiq(server.base_url, "sk_live_0123456789", deadline_s=5.0)
         stamper = Stamper((SECRET_KEY,), "http://127.0.0.1:9")
         outcomes.append(sending.send(database, otpiq, stamper, request, asked, lambda: NOW).state)
@@ -190,4 +192,4 @@ def test_many_at_once_do_not_pass_it_by_more_than_the_last_one(database: Databas
         for thread in threads:
             thread.join()
     assert sorted(outcomes) == ["accepted"] * 4 + ["unsent"] * 6
-    assert sum(row.charged_iqd or 0 for row in all_rows(database, Message)) == 1200
+    assert sum(row.charged_iqd or 0 for row in all_rows(database, Message)) == 300 + 1200

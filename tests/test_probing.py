@@ -94,6 +94,8 @@ def test_it_looks_like_a_callback_of_otpiq_s() -> None:
         (answer(400, b""), ("body", "refused", "400")),
         (ours("orphan"), ("body", "changed", "")),
         (ours(probing.answer_to(b'{"waslProbe":1}')), ("body", "changed", "")),
+        (answer(301, b"", "Location: http://["), ("path", "redirect", "http://[")),
+        (answer(200, b"[" * 60_000), ("path", "other", "")),
         ([b""], ("path", "cut", "")),
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"], ("path", "cut", "")),
         ([b"SSH-2.0-OpenSSH\r\n"], ("path", "cut", "")),

@@ -235,6 +235,23 @@ def test_postgresql_commits_to_the_disk_whatever_it_is_set_to(empty_url: str) ->
     server.engine.dispose()
 
 
+def test_postgresql_shows_who_waited_for_a_lock_what_was_changed_meanwhile_whatever_it_is_set_to(
+    empty_url: str,
+) -> None:
+    if empty_url.startswith("sqlite"):
+        return
+    server = Database(empty_url)
+    name = make_url(empty_url).database
+    _outside_a_transaction(
+        server.engine, f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"
+    )
+    database = Database(empty_url)
+    with database.transaction() as session:
+        assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
+    for held in (database, server):
+        held.engine.dispose()
+
+
 @pytest.mark.parametrize(("series", "fixed"), [(44, 6), (50, 7), (51, 3)])
 def test_the_wal_reset_bug_is_known_by_version(series: int, fixed: int) -> None:
     assert has_wal_reset_bug((3, series, fixed - 1))

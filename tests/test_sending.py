@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from webhook_app import merging, receiving, sending
@@ -368,6 +368,27 @@ def test_a_repeat_of_an_abandoned_send_is_answered_and_not_sent(database: Databa
     assert (outcome.message_id, outcome.state) == (left, "unconfirmed")
     assert server.requests == []
     assert get_message(database, left).status == "delivered"
+
+
+def test_who_was_slow_yet_settled_his_send_is_not_taken_for_gone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = sending._held
+
+    def settled_while_waited_for(session: Session, message_id: UUID) -> Message:
+        told = {"state": "accepted", "message_id": str(message_id)}
+        session.execute(update(Message).where(Message.id == message_id).values(outcome=told, send_state="accepted"))
+        return hold(session, message_id)
+
+    message = add_message(database, NOW - timedelta(minutes=2), send_state=Status.SENDING, once_key="1")
+    digest = STAMPER.fingerprint(b"{}")
+    with database.transaction() as session:
+        session.get_one(Message, message).request_digest = digest
+    with database.transaction() as session:
+        monkeypatch.setattr(sending, "_held", settled_while_waited_for)
+        found = sending._earlier(session, STAMPER, asked("1"), NOW)
+    assert found is not None
+    assert (found.send_state, found.outcome and found.outcome["state"]) == ("accepted", "accepted")
 
 
 def test_a_callback_settles_an_abandoned_send(database: Database) -> None:

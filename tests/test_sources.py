@@ -169,6 +169,39 @@ def test_one_that_goes_on_has_what_was_held_taken_in(database: Database, stamper
     assert counted(database) == recounted(database)
 
 
+def test_one_without_an_sms_id_is_not_held_but_said_to_be_odd(database: Database, stamper: Stamper, shop: UUID) -> None:
+    sources.pause(database, shop, NOW)
+    assert come(database, shop, callback(smsId=None), callback()) == ["quarantined"] * 2
+    assert [row.note for row in all_rows(database, Callback)] == ["the body has no smsId", PAUSED]
+    assert row_of(database, stamper).held == 1
+
+
+def test_each_source_s_held_callbacks_are_counted_by_themselves(
+    database: Database, stamper: Stamper, shop: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures.sources, "COUNT_CAP", 3)
+    other = sources.add(database, "other", NOW).id
+    for source in (shop, other):
+        sources.pause(database, source, NOW)
+    come(database, shop, *(callback(smsId=f"sms-{n}") for n in range(5)))
+    come(database, other, callback())
+    assert {row.name: row.held for row in figures.source_rows(database, stamper)} == {"shop": 3, "other": 1}
+
+
+def test_a_source_that_an_older_process_made_works_by_its_own_id(database: Database, stamper: Stamper) -> None:
+    old = new_id(NOW)
+    with database.transaction() as session:
+        session.add(Source(id=old, name="old", created_at=NOW))  # and no address
+    assert row_of(database, stamper).address.id == old
+    assert come(database, old, callback("sent")) == ["accepted"]
+    new = sources.rotate(database, old, LATER)
+    row = row_of(database, stamper)
+    assert (row.address.id, row.old and row.old.id) == (new, old)
+    assert come(database, old, callback("delivered")) == ["accepted"]
+    (message,) = all_rows(database, Message)
+    assert message.status == "delivered"
+
+
 def test_the_same_callback_sent_again_after_the_pause_is_taken_in(database: Database, shop: UUID) -> None:
     sources.pause(database, shop, NOW)
     come(database, shop, callback("delivered"))

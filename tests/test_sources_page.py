@@ -192,6 +192,21 @@ def test_the_self_test_shows_each_link_and_where_the_way_is_broken(
     assert not asked[1].url.endswith(str(shop))
 
 
+def test_where_no_answer_came_nothing_is_said_of_what_only_an_answer_tells(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(stamp: Stamp) -> Probe:
+        late = Broken(link="time", kind="late", told="10")
+        return Probe(url=stamp.url, broken=late, took_s=10.0, links=probing.LINKS, valid_until=None)
+
+    monkeypatch.setattr(probing, "probe", silent)
+    answer = browser.submit(form_to(browser.soup("/callbacks/self-test"), "/callbacks/self-test"))
+    soup = BeautifulSoup(answer.data, "html.parser")
+    links = [re.sub(r"[\u2066-\u2069]", "", " ".join(link.get_text(" ").split())) for link in soup.select(".steps li")]
+    assert links[2:6] == ["Certificate (TLS) It is trusted.", "Path Not known.", "Secret Not known.", "Body Not known."]
+    assert links[6].startswith("Time No answer came within 10 s.")
+
+
 def test_a_source_is_tested_from_its_card_and_nobody_listening_is_said_so(browser: Browser, shop: UUID) -> None:
     (form,) = [form for form in card(browser, shop).select("form") if "probe" in form.text]
     page = words(browser.submit(form))

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from .database import Database
 from .figures import next_month, tallies
 from .figures.ranges import midnight
 from .marking import N_
-from .models import Budget
+from .models import Budget, Message
 
 MOST_IQD = 10**12
+_LATELY = 200  # messages
 _WHOLE = re.compile(r"\d{1,18}|\d{1,3}(?:[,٬' \u00a0\u202f]\d{3}){1,5}")
 
 
@@ -61,7 +62,7 @@ class Spent:
 
 def current(database: Database) -> Budgets:
     with database.reading() as session:
-        return _current(session)
+        return read(session)
 
 
 def put(database: Database, day: str, month: str, by: str, now: datetime, *, stops: Collection[str] = ()) -> None:
@@ -85,19 +86,11 @@ def stopping(database: Database, budgets: Budgets, zone: ZoneInfo, now: datetime
     if not budgets.can_stop:
         return None
     with database.reading() as session:
-        return _stopping(session, budgets, zone, now)
+        return spent(session, budgets, zone, now)
 
 
-def stopping_in_turn(database: Database, session: Session, zone: ZoneInfo, now: datetime) -> Spent | None:
-    """The same for who sends in this transaction, one after the other: what the one before may cost is counted."""
-    budgets = _current(session)
-    if not budgets.can_stop:
-        return None
-    database.one_at_a_time(session, "spending")
-    return _stopping(session, budgets, zone, now)
-
-
-def _current(session: Session) -> Budgets:
+def read(session: Session) -> Budgets:
+    """As `current`, for who sends in this transaction."""
     rows = {
         row.period: Amount(iqd=row.iqd, stops=row.stops, set_at=row.set_at, set_by=row.set_by)
         for row in session.scalars(select(Budget))
@@ -105,7 +98,8 @@ def _current(session: Session) -> Budgets:
     return Budgets(day=rows.get("day"), month=rows.get("month"))
 
 
-def _stopping(session: Session, budgets: Budgets, zone: ZoneInfo, now: datetime) -> Spent | None:
+def spent(session: Session, budgets: Budgets, zone: ZoneInfo, now: datetime) -> Spent | None:
+    """As `stopping`."""
     today = now.astimezone(zone).date()
     month = today.replace(day=1)
     for period, amount, first, over in (
@@ -117,6 +111,13 @@ def _stopping(session: Session, budgets: Budgets, zone: ZoneInfo, now: datetime)
             if spent_iqd >= amount.iqd:
                 return Spent(period=period, spent_iqd=spent_iqd, budget_iqd=amount.iqd)
     return None
+
+
+def dearest_of_late_iqd(session: Session) -> int | None:
+    """What the dearest of the latest messages was charged: a send of which no price is known may cost so much."""
+    latest = select(Message.charged_iqd).order_by(Message.id.desc()).limit(_LATELY).subquery()
+    dearest: int | None = session.scalar(select(func.max(latest.c.charged_iqd)))
+    return dearest
 
 
 def _read(typed: Mapping[str, str]) -> tuple[dict[str, int | None], dict[str, str]]:

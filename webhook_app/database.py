@@ -90,7 +90,8 @@ class Database:
         driver: dict[str, Any] = (
             {"module": sqlite_module(), "connect_args": {"isolation_level": None, "check_same_thread": False}}
             if self.is_sqlite
-            else {"pool_pre_ping": True, "connect_args": _POSTGRESQL}
+            # Whatever the server is set to: who waited for a lock must see what was changed meanwhile.
+            else {"pool_pre_ping": True, "connect_args": _POSTGRESQL, "isolation_level": "READ COMMITTED"}
         )
         # hide_parameters: a statement that fails must not carry numbers and bodies into a log.
         self.engine = create_engine(url, hide_parameters=True, pool_size=8, max_overflow=32, **driver)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -218,12 +217,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _in_answer(answer: httpx.Response, read: bytes, body: bytes) -> Broken | None:
     try:
         told = json.loads(read)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     ours = told if isinstance(told, dict) else {}
     if answer.is_redirect:
-        there = urlsplit(answer.headers.get("Location", ""))
-        return Broken(link="path", kind="redirect", told=f"{there.scheme}://{there.netloc}{there.path}"[:_MOST_TOLD])
+        there = answer.headers.get("Location", "").partition("?")[0]  # a query may hold what nobody should read
+        return Broken(link="path", kind="redirect", told=there[:_MOST_TOLD])
     if answer.status_code == 401 and ours.get("message") == "not authentic":
         return Broken(link="headers", kind="secret")
     if answer.status_code in (400, 413):

@@ -16,7 +16,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -41,9 +41,12 @@ class _Statements:
     """Made once for each store: to build a statement costs more than to run it."""
 
     addresses = (
-        select(SourceAddress.id, SourceAddress.retired_at, SourceAddress.source_id, Source.name, Source.paused_at)
-        .join(Source)
-        .where(SourceAddress.id.in_(bindparam("ids", expanding=True)))
+        # One that a process of before made, beside this one, has its own id as its only address (sources._locked).
+        select(func.coalesce(SourceAddress.id, Source.id).label("id"), SourceAddress.retired_at)
+        .add_columns(Source.id.label("source_id"), Source.name, Source.paused_at)
+        .select_from(Source)
+        .outerjoin(SourceAddress)
+        .where(func.coalesce(SourceAddress.id, Source.id).in_(bindparam("ids", expanding=True)))
     )
     known_sms_ids = select(*_SOURCE_AND_SMS_ID).where(
         tuple_(*_SOURCE_AND_SMS_ID).in_(bindparam("keys", expanding=True))
@@ -205,10 +208,10 @@ def _find_messages_of_sources(connection: Connection, read: Sequence[Read]) -> N
         address = addresses.get(one.arrival.target_id)
         if one.report is None or address is None:
             continue
-        if why := why_held(address.paused_at, address.retired_at, one.arrival.at):
-            one.note = why
-        elif one.report.sms_id is None:
+        if one.report.sms_id is None:
             one.note = "the body has no smsId"  # a source's message is known by it alone
+        elif why := why_held(address.paused_at, address.retired_at, one.arrival.at):
+            one.note = why
         else:
             named[address.source_id, one.report.sms_id].append(one)
     if not named:

@@ -137,12 +137,17 @@ def _take(database: Database, message_id: UUID, zone: ZoneInfo, now: datetime) -
         message = _held(session, message_id)
         if message.send_state != Status.QUEUED:
             return message
-        if spent := budgets.stopping_in_turn(database, session, zone, now):
-            outcome = _stopped(message, spent)
-            merging.merge(session, message, send_state=outcome.state, outcome=_to_json(outcome))
-            log.warning("message.stopped", message_id=str(message.id), kind=outcome.kind)
-            return message
-        merging.merge(session, message, send_state=Status.SENDING)
+        estimate_iqd, held = message.estimate_iqd, budgets.read(session)
+        if held.can_stop:
+            database.one_at_a_time(session, "spending")  # so that what the one before may cost is counted
+            if spent := budgets.spent(session, held, zone, now):
+                outcome = _stopped(message, spent)
+                merging.merge(session, message, send_state=outcome.state, outcome=_to_json(outcome))
+                log.warning("message.stopped", message_id=str(message.id), kind=outcome.kind)
+                return message
+            if estimate_iqd is None:
+                estimate_iqd = budgets.dearest_of_late_iqd(session)
+        merging.merge(session, message, send_state=Status.SENDING, estimate_iqd=estimate_iqd)
     return None
 
 
@@ -218,7 +223,9 @@ def _earlier(session: Session, stamper: Stamper, asked: Asked, now: datetime) ->
     if message and not stamper.is_fingerprint(asked.body, message.request_digest or ""):
         raise KeyReused(message.id)
     if message and message.outcome is None and message.id < first_id(now - _ABANDONED_AFTER):
-        _abandon(session, _held(session, message.id))
+        held = _held(session, message.id)
+        if held.outcome is None:  # else somebody who was slow, yet alive, was waited for
+            _abandon(session, held)
     if message and (message.outcome or {}).get("state") in (Status.UNSENT, Status.THROTTLED):
         # Nothing went out, and the caller was told to come back: the key is free again.
         message.once_key = None

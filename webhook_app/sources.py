@@ -113,6 +113,10 @@ def _locked(session: Session, source_id: UUID) -> Source:
     source = session.scalar(select(Source).where(Source.id == source_id).with_for_update())
     if source is None:
         raise LookupError(source_id)
+    if session.scalar(select(SourceAddress.id).where(SourceAddress.source_id == source_id).limit(1)) is None:
+        # Made by a process of before 0008 that ran on beside the new ones.
+        session.add(SourceAddress(id=source.id, source_id=source.id, made_at=source.created_at))
+        session.flush()
     return source
 
 

@@ -84,7 +84,7 @@ def source_resume(rooms: Rooms, name: str) -> None:
     while held := figures.held_callbacks(rooms.database, found, _AT_ONCE):
         done = replaying.replay(rooms.database, callback_ids=held)
         taken_in += sum(done.moved.values())
-        if not done.moved:  # paused again meanwhile
+        if not done.moved:  # it would go on for ever
             break
     click.echo(f"{name} goes on; callbacks taken in: {taken_in:,}", err=True)
 

@@ -234,7 +234,7 @@ class SourceRow:
     paused_at: datetime | None
     messages: int  # capped like StatusCount
     last_message_at: datetime | None
-    held: int  # callbacks that came while it was paused and told nothing yet; of all sources no more are counted
+    held: int  # callbacks that came while it was paused and told nothing yet; capped likewise
     addresses: tuple[AddressRow, ...]  # newest first
 
     @property

@@ -1,11 +1,11 @@
 """The sources with their addresses and what came in for each."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy import ScalarSelect, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..database import Database
@@ -14,18 +14,17 @@ from ..stamp import Stamper
 from .messages import COUNT_CAP
 from .rows import AddressRow, SourceRow
 
-_HELD = select(SourceAddress.source_id, Callback.id).join(Callback, Callback.target_id == SourceAddress.id).where(HELD)
+_HELD = select(Callback.id).join(SourceAddress, SourceAddress.id == Callback.target_id).where(HELD)
 
 
 def source_rows(database: Database, stamper: Stamper) -> tuple[SourceRow, ...]:
     """By name."""
-    capped = select(Message.id).where(Message.source_id == Source.id).limit(COUNT_CAP).correlate(Source).subquery()
-    count = select(func.count()).select_from(capped).scalar_subquery()
+    messages = select(Message.id).where(Message.source_id == Source.id)
+    held = _HELD.where(SourceAddress.source_id == Source.id)
     with database.reading() as session:
-        told = select(Source, count, _newest(Message.created_at), _came_by())
+        told = select(Source, _capped(messages), _newest(Message.created_at), _came_by(), _capped(held))
         rows = session.execute(told.order_by(Source.name)).all()
         addresses = session.scalars(select(SourceAddress).order_by(SourceAddress.id.desc())).all()
-        held = Counter(source_id for source_id, _callback_id in session.execute(_HELD.limit(COUNT_CAP)))
     of_source: dict[UUID, list[SourceAddress]] = defaultdict(list)
     for address in addresses:
         of_source[address.source_id].append(address)
@@ -35,20 +34,29 @@ def source_rows(database: Database, stamper: Stamper) -> tuple[SourceRow, ...]:
             name=source.name,
             created_at=source.created_at,
             paused_at=source.paused_at,
-            messages=messages,
+            messages=message_count,
             last_message_at=last_message_at,
-            held=held[source.id],
-            addresses=tuple(_address(one, stamper, came_by) for one in of_source[source.id]),
+            held=held_now,
+            addresses=tuple(_address(one, stamper, came_by) for one in of_source[source.id] or [_only(source)]),
         )
-        for source, messages, last_message_at, came_by in rows
+        for source, message_count, last_message_at, came_by, held_now in rows
     )
 
 
 def held_callbacks(database: Database, source_id: UUID, most: int) -> Sequence[UUID]:
     """Some of those that came while it was paused and told nothing yet."""
-    held = _HELD.where(SourceAddress.source_id == source_id).limit(most).with_only_columns(Callback.id)
+    held = _HELD.where(SourceAddress.source_id == source_id).limit(most)
     with database.reading() as session:
         return session.scalars(held).all()
+
+
+def _capped(rows: Select[Any]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows.limit(COUNT_CAP).correlate(Source).subquery()).scalar_subquery()
+
+
+def _only(source: Source) -> SourceAddress:
+    """The address of one that has none yet: see `sources`."""
+    return SourceAddress(id=source.id, source_id=source.id, made_at=source.created_at)
 
 
 def _newest(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:

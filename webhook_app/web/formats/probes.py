@@ -12,12 +12,14 @@ from webhook_app.web.formats.translation import format_local, gettext, isolated
 _LINKS: Mapping[str, tuple[str, str]] = {
     "name": (N_("Name (DNS)"), N_("The name leads to an address.")),
     "connection": (N_("Connection"), N_("Something listens there.")),
-    "certificate": (N_("Certificate (TLS)"), N_("It is trusted, and good until %(day)s.")),
+    "certificate": (N_("Certificate (TLS)"), N_("It is trusted.")),
     "path": (N_("Path"), N_("It is Wasl that answers there.")),
     "headers": (N_("Secret"), N_("The header with the secret arrived as it was sent.")),
     "body": (N_("Body"), N_("The body arrived byte for byte.")),
     "time": (N_("Time"), N_("It took %(time)s; OTPIQ waits 10 s.")),
 }
+
+_TOLD_BY_ANSWER = ("path", "headers", "body")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +43,14 @@ def _link(probe: Probe, link: str, past: int) -> Link:
     name, holds = (gettext(text) for text in _LINKS[link])
     if past > 0:
         return Link(name=name, tone="few", icon="circle-dashed", meaning=gettext("Not reached."), advice=None)
+    if past < 0 and link in _TOLD_BY_ANSWER and probe.broken and probe.broken.kind == "late":
+        return Link(name=name, tone="few", icon="circle-dashed", meaning=gettext("Not known."), advice=None)
     if past < 0 or probe.broken is None:
-        day = format_local(probe.valid_until, "d MMM yyyy") if probe.valid_until else ""
-        known = {"day": day, "time": seconds(probe.took_s)}
-        return Link(name=name, tone="ok", icon="circle-check", meaning=holds % known, advice=None)
+        if link == "certificate" and probe.valid_until:
+            day = format_local(probe.valid_until, "d MMM yyyy")
+            holds = gettext("It is trusted, and good until %(day)s.", day=day)
+        meaning = holds % {"time": seconds(probe.took_s)}
+        return Link(name=name, tone="ok", icon="circle-check", meaning=meaning, advice=None)
     meaning, advice = WORDS[link, probe.broken.kind]
     told = gettext(meaning, told=isolated(probe.broken.told))
     return Link(name=name, tone="bad", icon="alert-triangle", meaning=told, advice=gettext(advice))
