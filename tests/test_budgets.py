@@ -116,6 +116,14 @@ def test_a_budget_only_warns_unless_it_is_told_to_stop(database: Database) -> No
     assert stopping(database) == Spent(period="day", spent_iqd=1000, budget_iqd=1000)
 
 
+def test_to_stop_needs_an_amount_to_stop_at(database: Database) -> None:
+    with pytest.raises(BadBudget) as wrong:
+        budgets.put(database, "", "1000", "sara", NOW, stops=["day", "month"])
+    assert wrong.value.errors == {"day": "must be given, or there is nothing to stop at"}
+    budgets.put(database, "", "1000", "sara", NOW, stops=["month", "odd"])
+    assert budgets.current(database).day is None
+
+
 def test_it_stops_when_nothing_is_left_of_it_and_not_before(database: Database) -> None:
     budgets.put(database, "1000", "", "sara", NOW, stops=["day"])
     charged(database, NOW, 999)

@@ -83,6 +83,7 @@ def test_help_says_in_a_sentence_what_each_command_does(wasl: Shell, path: tuple
 def test_the_commands_are_the_promised_ones() -> None:
     promised = ["demo", "serve", "simulate", "send", "messages", "message", "doctor", "source", "user", "key", "db"]
     promised += ["source add", "source list", "source rotate", "source retire", "source pause", "source resume"]
+    promised += ["source restore"]
     promised += ["source test", "user add", "user list", "user password"]
     promised += ["key add", "key list", "key revoke", "db upgrade", "db current", "db recount", "worker", "replay"]
     assert {" ".join(path) for path in every_command()} == set(promised)
@@ -239,6 +240,10 @@ def test_a_source_gets_a_new_address_and_the_old_one_is_retired(wasl: Shell) -> 
     assert (listed["url"], listed["secret"], listed["oldUrl"]) == (new["url"], new["secret"], old["url"])
     assert wasl("source", "retire", "shop").exit_code == 0
     assert wasl.json("source", "list")["oldUrl"] is None
+    back = wasl("source", "restore", "shop")
+    assert back.stderr.endswith(f"{old['url']} is in use again; callbacks taken in: 0\n")
+    assert wasl.json("source", "list")["oldUrl"] == old["url"]
+    assert_one_line(wasl("source", "restore", "shop"), "shop has no retired address")
 
 
 def test_a_source_is_paused_and_goes_on_with_what_was_held(wasl: Shell, tmp_path: Path) -> None:
@@ -259,7 +264,9 @@ def test_a_source_s_address_is_tested_and_a_broken_way_is_exit_code_1(wasl: Shel
     with Scripted(answer(502, b"")) as proxy:
         broken = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url.removesuffix("/api"))
     assert broken.exit_code == 1
-    assert broken.stdout.startswith("a callback does not get there (path): Something else answered, with HTTP 502. ")
+    assert broken.stdout.startswith(
+        "a callback does not get there (path): The proxy answered, with HTTP 502, and not Wasl behind it. "
+    )
     with Scripted(echo) as proxy:
         whole = wasl("source", "test", "shop", WASL_PUBLIC_URL=proxy.base_url.removesuffix("/api"))
     assert whole.exit_code == 0
@@ -270,7 +277,7 @@ def echo(request: bytes) -> list[bytes | float]:
     return answer(200, {"status": "ok", "verdict": probing.answer_to(request.partition(b"\r\n\r\n")[2])})
 
 
-@pytest.mark.parametrize("command", ["rotate", "retire", "pause", "resume", "test"])
+@pytest.mark.parametrize("command", ["rotate", "retire", "restore", "pause", "resume", "test"])
 def test_a_command_about_an_unknown_source_is_one_line(wasl: Shell, command: str) -> None:
     assert_one_line(wasl("source", command, "nope"), "there is no source nope")
 
@@ -314,9 +321,11 @@ def test_the_store_s_revision_is_told_and_brought_up_to_date(wasl: Shell) -> Non
 
 
 def test_the_doctor_is_content_when_everything_but_a_worker_is_in_place(sending: Shell) -> None:
-    result = sending("doctor")
+    with Scripted(echo) as ourselves:
+        result = sending("doctor", WASL_PUBLIC_URL=ourselves.base_url.removesuffix("/api"))
     assert result.exit_code == 0
     assert [line.split()[1] for line in result.stdout.splitlines() if not line.startswith("ok")] == ["worker:"]
+    assert "way in: tried from here, a callback gets there whole" in result.stdout
     assert re.search(r"OTPIQ: simulator, balance [\d,]+ IQD", result.stdout)
 
 

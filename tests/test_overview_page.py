@@ -198,3 +198,15 @@ def test_each_first_step_ticks_itself(browser: Browser, database: Database) -> N
 def receive_one(database: Database) -> None:
     now = datetime.now(UTC)
     receiving.receive(database, [arrival(add_message(database, now), callback("sent"), now)])
+
+
+def test_a_range_that_is_bad_all_through_is_not_called_one_without_a_jump(browser: Browser, database: Database) -> None:
+    now = datetime.now(UTC)
+    for minutes in range(0, 50, 5):
+        for word in ("delivered", "failed"):
+            at = now - timedelta(minutes=minutes)
+            for _ in range(4):
+                add_message(database, at, facts=[Fact(at=at, word=word, channel="sms", is_final=True)])
+    page = words(browser.soup("/?range=1h"))
+    assert "Only 50.0% delivered, in all of the range" in page
+    assert "No jump in failures" not in page

@@ -64,6 +64,27 @@ def cell(carrier: str, channel: str, delivered: int, failed: int) -> Cell:
             [cell("zain", "sms", 97, 3), cell("korek", "", 0, 40)],
             "Sends to Korek do not leave: 0% delivered, all others 97.0%",
         ),
+        (
+            [
+                cell("zain", "sms", 97, 3),
+                *(cell(carrier, "", 0, 40) for carrier in ("zain", "korek")),
+                cell("other", "", 0, 1),
+            ],
+            "Messages did not leave, whatever the carrier: 81",
+        ),
+        (
+            [
+                cell("zain", "sms", 970, 30),
+                cell("korek", "sms", 41, 59),
+                cell("zain", "", 0, 40),
+                cell("korek", "", 0, 40),
+            ],
+            "Korek by SMS is hit: 41.0% delivered, all others 97.0%",
+        ),
+        (
+            [cell("zain", "sms", 999, 1), cell("zain", "", 0, 40), cell("korek", "", 0, 40)],
+            "No carrier or channel stands out: 99.9% delivered",
+        ),
     ],
 )
 def test_the_table_says_whom_it_hits(cells: list[Cell], said: str) -> None:

@@ -84,7 +84,7 @@ def test_it_looks_like_a_callback_of_otpiq_s() -> None:
     [
         (answer(301, b"", "Location: https://there.example/in?key=1"), ("path", "redirect", "https://there.example/in")),
         (answer(404, b"<h1>Not found</h1>"), ("path", "status", "404")),
-        (answer(502, b"Bad gateway"), ("path", "status", "502")),
+        (answer(502, b"Bad gateway"), ("path", "gateway", "502")),
         (answer(401, b"Sign in"), ("path", "status", "401")),
         (answer(401, {"message": "not authentic"}), ("headers", "secret", "")),
         (answer(200, b"<h1>Welcome</h1>"), ("path", "other", "")),

@@ -109,6 +109,7 @@ def test_every_page_that_is_about_sending_says_that_it_is_stopped(browser: Brows
     budgets.put(database, "", "1000", "sara", now, stops=["month"])
     add_message(database, now, facts=[Fact(at=now, word="delivered", is_final=True, cost_iqd=1000)])
     told = "Sending is stopped until next month: this month's budget of 1,000 IQD is spent."
+    assert "This month's budget." not in words(browser.soup("/spend"))  # said once
     for path in ("/", "/send", "/spend"):
         assert told in words(browser.soup(path))
     assert "All well" not in words(browser.soup("/"))
@@ -118,6 +119,8 @@ def test_every_page_that_is_about_sending_says_that_it_is_stopped(browser: Brows
     assert "Not sent: this month's budget is spent. Raise it on Settings, or wait a while." in words(refused)
     newest = all_rows(database, Message)[-1]
     page = words(browser.soup(f"/messages/{newest.id}"))
+    again = words(browser.soup(f"/send?again={newest.id}"))
+    assert "The first one did not go out and cost nothing: only this one is charged." in again
     assert "Not sent: nothing left this machine" in page
     assert "Your budget of that month was spent. Raise it on Settings, or let it only warn." in page
     assert "Your budget of that month was spent" in words(browser.soup("/"))  # among the reasons

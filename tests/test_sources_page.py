@@ -97,6 +97,39 @@ def test_it_is_said_which_address_the_program_uses(browser: Browser, database: D
     assert "The newest message came by the new one." in card(browser, shop).text
 
 
+def test_a_retired_address_that_is_still_called_says_so_and_is_used_again_with_what_came(
+    browser: Browser, database: Database, shop: UUID
+) -> None:
+    press(browser, shop, "New URL and secret")
+    come(database, shop, callback())
+    press(browser, shop, "Retire the old address")
+    assert "still called" not in card(browser, shop).text
+    come(database, shop, callback("delivered"), callback(smsId="sms-2"))
+    assert "still called" in card(browser, shop).text
+    assert "2 callbacks came since" in card(browser, shop).text
+    assert "2 callbacks were taken in." in words(press(browser, shop, "Use it again"))
+    assert sorted(row.status for row in all_rows(database, Message)) == ["delivered", "sent"]
+
+
+def test_of_a_third_address_by_which_the_newest_message_came_it_is_not_said_that_nothing_came(
+    browser: Browser, database: Database, shop: UUID
+) -> None:
+    press(browser, shop, "New URL and secret")
+    middle = UUID(card(browser, shop).select_one(f"#url-{shop}").text.rpartition("/")[2])  # type: ignore[union-attr]
+    come(database, middle, callback())
+    press(browser, shop, "Retire the old address")
+    press(browser, shop, "New URL and secret")
+    press(browser, shop, "Retire the old address")
+    sources.restore(database, shop, shop)
+    assert "The newest message came by an address that is retired." in card(browser, shop).text
+
+
+def test_the_self_test_of_a_paused_source_says_that_it_is(browser: Browser, shop: UUID) -> None:
+    press(browser, shop, "Pause")
+    (form,) = [form for form in card(browser, shop).select("form") if "probe" in form.text]
+    assert "Paused since" in words(browser.submit(form))
+
+
 def test_a_source_is_paused_and_goes_on_with_what_was_held(browser: Browser, database: Database, shop: UUID) -> None:
     press(browser, shop, "Pause")
     assert "Paused" in card(browser, shop).select_one("h2").text  # type: ignore[union-attr]

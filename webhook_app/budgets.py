@@ -69,6 +69,9 @@ def put(database: Database, day: str, month: str, by: str, now: datetime, *, sto
     """Set both, as typed; a blank one is taken away, and one that stays as it is keeps who set it. `stops` names those
     that stop sending, of day and month. Raises BadBudget."""
     wanted, errors = _read({"day": day, "month": month})
+    for period in stops:
+        if period in wanted and wanted[period] is None:
+            errors[period] = N_("must be given, or there is nothing to stop at")
     if errors:
         raise BadBudget(errors)
     with database.transaction() as session:

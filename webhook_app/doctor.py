@@ -168,13 +168,13 @@ def _span(span: timedelta) -> str:
 def _public_url(config: Settings, stamp: Stamp) -> Iterator[Finding]:
     if config.is_https:
         yield Finding(level="ok", subject="public address", text=f"{config.public_url}, stamped into every send")
-        done = probing.probe(stamp)
-        level = "warn" if done.broken else "ok"
-        yield Finding(level=level, subject="way in", text=f"tried from here, {probing.in_english(done)}")
     else:
         level = "ok" if config.environment == "simulator" else "warn"
         text = f"{config.public_url} is this machine only: OTPIQ cannot call back to it; set WASL_PUBLIC_URL"
         yield Finding(level=level, subject="public address", text=text)
+    done = probing.probe(stamp)
+    level = "warn" if done.broken else "ok"
+    yield Finding(level=level, subject="way in", text=f"tried from here, {probing.in_english(done)}")
 
 
 def _provider(config: Settings, otpiq: Otpiq) -> Iterator[Finding]:

@@ -97,8 +97,9 @@ class ApiKey(Base):
 # Sends that have no outcome yet; the text is the partial index's own, or SQLite would not use it.
 IN_PROGRESS = text("send_state IN ('queued', 'sending')")
 TO_BE_TRACKED = text("track_at IS NOT NULL")
-PAUSED = "the source is paused"  # the note of a callback that came meanwhile
-HELD = text(f"note = '{PAUSED}'")
+# The note of a callback that came meanwhile, or there.
+PAUSED, RETIRED = "the source is paused", "the address is retired"
+HELD = text(f"note IN ('{PAUSED}', '{RETIRED}')")
 # Closed by code that did not know yet what the pictures count a message by.
 TO_BE_DERIVED = text("closed AND path IS NULL")
 

@@ -60,6 +60,10 @@ WORDS: Mapping[tuple[str, str], tuple[str, str]] = {
         N_("Something else answered, with HTTP %(told)s."),
         N_("The proxy must hand /callbacks/otpiq/ on to Wasl as it is, and ask nobody to sign in there."),
     ),
+    ("path", "gateway"): (
+        N_("The proxy answered, with HTTP %(told)s, and not Wasl behind it."),
+        N_("Is Wasl running, and does the proxy look for it at the right port?"),
+    ),
     ("path", "other"): (
         N_("Something else answered: it is no answer of Wasl's."),
         N_("The proxy must hand /callbacks/otpiq/ on to Wasl as it is, and ask nobody to sign in there."),
@@ -72,7 +76,7 @@ WORDS: Mapping[tuple[str, str], tuple[str, str]] = {
         N_("Wasl answered, but the secret did not arrive as it was sent."),
         N_(
             "The proxy must hand the header X-OTPIQ-Webhook-Secret on, and every process needs the same "
-            "WASL_SECRET_KEYS."
+            "WASL_SECRET_KEYS. Or does the address lead to another Wasl?"
         ),
     ),
     ("body", "refused"): (
@@ -227,6 +231,8 @@ def _in_answer(answer: httpx.Response, read: bytes, body: bytes) -> Broken | Non
         return Broken(link="headers", kind="secret")
     if answer.status_code in (400, 413):
         return Broken(link="body", kind="refused", told=str(answer.status_code))
+    if answer.status_code in (502, 503, 504) and not ours:
+        return Broken(link="path", kind="gateway", told=str(answer.status_code))
     if answer.status_code != 200:
         return Broken(link="path", kind="status", told=str(answer.status_code))
     verdict = ours.get("verdict")

@@ -168,6 +168,7 @@ class Repeatable:
 
     message_id: UUID
     phone: str
+    went_out: bool  # or may have: a second one is charged, too
     fields: Mapping[str, str]  # as in the provider's own body, without number and code
     reference: str | None
 
@@ -178,7 +179,13 @@ def find_repeatable(database: Database, message_id: UUID) -> Repeatable | None:
     if message is None or message.phone is None:
         return None
     asked = {name: value for name, value in (message.request or {}).items() if isinstance(value, str)}
-    return Repeatable(message_id=message.id, phone=message.phone, fields=asked, reference=message.reference)
+    return Repeatable(
+        message_id=message.id,
+        phone=message.phone,
+        went_out=message.send_state not in status.CLOSED_SENDS,
+        fields=asked,
+        reference=message.reference,
+    )
 
 
 def settle_abandoned(session: Session, now: datetime) -> None:

@@ -17,10 +17,10 @@ from .database import Database
 from .ids import new_id
 from .marking import N_
 from .models import PAUSED as PAUSED
+from .models import RETIRED as RETIRED
 from .models import Source, SourceAddress
 from .naming import BadName, checked_name
 
-RETIRED = "the address is retired"  # the note of a callback that came there afterwards
 _MOST_IN_USE = 2
 _TWO_IN_USE = N_("Two addresses are in use. Retire the old one first.")
 

@@ -11,7 +11,7 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-_HELD = sa.text("note = 'the source is paused'")
+_HELD = sa.text("note IN ('the source is paused', 'the address is retired')")
 
 
 def upgrade() -> None:

@@ -65,6 +65,19 @@ def source_retire(rooms: Rooms, name: str) -> None:
     click.echo(f"the old address of {name} is retired", err=True)
 
 
+@source.command("restore")
+@click.argument("name")
+@with_rooms
+def source_restore(rooms: Rooms, name: str) -> None:
+    """Use the URL of NAME that was retired last again, and take in what came there meanwhile."""
+    row = _row(rooms, name)
+    if not row.retired:
+        raise click.ClickException(f"{name} has no retired address")
+    latest = max(row.retired, key=lambda address: (address.retired_at, address.id))
+    sources.restore(rooms.database, row.id, latest.id)
+    click.echo(f"{latest.url} is in use again; callbacks taken in: {_take_in(rooms, row.id):,}", err=True)
+
+
 @source.command("pause")
 @click.argument("name")
 @with_rooms
@@ -79,14 +92,9 @@ def source_pause(rooms: Rooms, name: str) -> None:
 @with_rooms
 def source_resume(rooms: Rooms, name: str) -> None:
     """Let NAME go on, and take in what came while it was paused."""
-    found, taken_in = source_id(rooms, name), 0
+    found = source_id(rooms, name)
     sources.resume(rooms.database, found)
-    while held := figures.held_callbacks(rooms.database, found, _AT_ONCE):
-        done = replaying.replay(rooms.database, callback_ids=held)
-        taken_in += sum(done.moved.values())
-        if not done.moved:  # it would go on for ever
-            break
-    click.echo(f"{name} goes on; callbacks taken in: {taken_in:,}", err=True)
+    click.echo(f"{name} goes on; callbacks taken in: {_take_in(rooms, found):,}", err=True)
 
 
 @source.command("test")
@@ -105,6 +113,17 @@ def source_id(rooms: Rooms, name: str) -> UUID:
         if found.name == name:
             return found.id
     raise click.ClickException(f"there is no source {name}")
+
+
+def _take_in(rooms: Rooms, source_id: UUID) -> int:
+    """All that was held and need not be any more; returns how many that were."""
+    taken_in = 0
+    while held := figures.held_callbacks(rooms.database, source_id, _AT_ONCE):
+        done = replaying.replay(rooms.database, callback_ids=held)
+        if not done.moved:  # the source is paused: it would go on for ever
+            break
+        taken_in += sum(done.moved.values())
+    return taken_in
 
 
 def _row(rooms: Rooms, name: str) -> SourceRow:

@@ -223,6 +223,7 @@ class AddressRow:
     secret: str = field(repr=False)
     made_at: datetime
     retired_at: datetime | None
+    held: int  # callbacks that came while it was retired, or the source paused, and told nothing yet; capped
     is_of_newest: bool  # the source's newest message came by it
 
 
@@ -234,8 +235,12 @@ class SourceRow:
     paused_at: datetime | None
     messages: int  # capped like StatusCount
     last_message_at: datetime | None
-    held: int  # callbacks that came while it was paused and told nothing yet; capped likewise
     addresses: tuple[AddressRow, ...]  # newest first
+
+    @property
+    def held(self) -> int:
+        """Those that can be taken in as soon as the source goes on."""
+        return sum(address.held for address in self.addresses if address.retired_at is None)
 
     @property
     def address(self) -> AddressRow:

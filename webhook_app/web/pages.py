@@ -118,6 +118,7 @@ def _send_page(
         refusal=refusal,
         senders=senders,
         again_to=mask(repeatable.phone) if repeatable else None,
+        went_out=repeatable is None or repeatable.went_out,
         stopped=_stopped(),
         **_price_tag(repeatable.phone if repeatable else None, form),
     )

@@ -58,10 +58,11 @@ def retire(source_id: UUID, address_id: UUID) -> ResponseReturnValue:
 
 @blueprint.post("/sources/<uuid:source_id>/addresses/<uuid:address_id>/restore")
 def restore(source_id: UUID, address_id: UUID) -> ResponseReturnValue:
-    """303 back to the source, with that address in use again or with why not."""
+    """303 back to the source, with that address in use again and what came meanwhile taken in, or with why not."""
     with _rules_told():
         sources.restore(wasl().database, source_id, address_id)
-        flash(_("The address is in use again. What came meanwhile is in quarantine: replay it there."), "success")
+        flash(_("The address is in use again."), "success")
+    _take_in(source_id)
     return _back(source_id)
 
 
@@ -78,11 +79,7 @@ def resume(source_id: UUID) -> ResponseReturnValue:
     """303 back to the source; what came while it was paused is taken in, as much as takes no more than seconds."""
     with _rules_told():
         sources.resume(wasl().database, source_id)
-    held = figures.held_callbacks(wasl().database, source_id, _TAKEN_IN_AT_ONCE)
-    moved = sum(replaying.replay(wasl().database, callback_ids=held).moved.values()) if held else 0
-    if moved:
-        text = ngettext("%(n)s callback was taken in.", "%(n)s callbacks were taken in.", moved, n=f"{moved:,}")
-        flash(text, "success")
+    _take_in(source_id)
     return _back(source_id)
 
 
@@ -97,6 +94,15 @@ def self_test() -> ResponseReturnValue:
     probe = probing.probe(stamp) if request.method == "POST" else None
     has_public_url = wasl().settings.can_be_called
     return page("self_test.html", rows=rows, address_id=address_id, probe=probe, has_public_url=has_public_url)
+
+
+def _take_in(source_id: UUID) -> None:
+    """What was held and need not be any more."""
+    held = figures.held_callbacks(wasl().database, source_id, _TAKEN_IN_AT_ONCE)
+    moved = sum(replaying.replay(wasl().database, callback_ids=held).moved.values()) if held else 0
+    if moved:
+        text = ngettext("%(n)s callback was taken in.", "%(n)s callbacks were taken in.", moved, n=f"{moved:,}")
+        flash(text, "success")
 
 
 @contextmanager

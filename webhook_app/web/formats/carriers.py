@@ -88,6 +88,15 @@ def carriers_finding(cells: Sequence[Cell]) -> str:
         return gettext("Whom it hits: nothing is settled yet")
     if len(telling) < min(2, len(settled)):
         return gettext("Whom it hits: too few messages to say")
+    stuck = [cell for cell in settled if not cell.channel and not cell.delivered]
+    if sum(cell in telling for cell in stuck) > 1:  # it is no carrier that hinders them
+        count = sum(cell.failed for cell in stuck)
+        if 100 * count > _STANDS_OUT * sum(cell.settled for cell in settled):
+            return gettext("Messages did not leave, whatever the carrier: %(n)s", n=number(count))
+        cells = [cell for cell in cells if cell not in stuck]
+        telling = [cell for cell in telling if cell not in stuck]
+        if not telling:
+            return gettext("Whom it hits: too few messages to say")
     worst = min(telling, key=lambda cell: cell.delivered_percent or 0.0)
     others = [cell for cell in cells if cell is not worst]
     rest = _percent_of(others)

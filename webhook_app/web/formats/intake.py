@@ -115,7 +115,7 @@ HELD: Mapping[str, tuple[str, str, str]] = {
     RETIRED: (
         N_("Kept: a retired address"),
         N_("It came at an address of its source that was retired before."),
-        N_("If it is not from somebody who should not know that address, use the address again, then replay this."),
+        N_("If it should have counted, use the address again, under Sources: what came meanwhile is taken in then."),
     ),
 }
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask
 
-from webhook_app.figures.overview_rows import Bucket, Health, Jump, Overview
+from webhook_app.figures.overview_rows import FEW, Bucket, Health, Jump, Overview
 from webhook_app.figures.ranges import Range
 from webhook_app.web.formats import carriers, charts, fallback, pace, reasons, weekdays
 from webhook_app.web.formats.numbers import number, percent
@@ -72,7 +72,10 @@ def finding(overview: Overview, zone: ZoneInfo) -> str:
         return gettext("No messages in this range")
     if overview.delivered_percent is None:
         return gettext("Nothing is settled yet")
-    return gettext("No jump in failures: %(percent)s%% delivered", percent=percent(overview.delivered_percent))
+    delivered = percent(overview.delivered_percent)
+    if overview.delivered_percent < carriers.POOR_PERCENT and overview.failed >= FEW:
+        return gettext("Only %(percent)s%% delivered, in all of the range", percent=delivered)
+    return gettext("No jump in failures: %(percent)s%% delivered", percent=delivered)
 
 
 def _jump(overview: Overview, worst: Bucket, zone: ZoneInfo) -> str:

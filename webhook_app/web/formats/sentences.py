@@ -165,7 +165,9 @@ def step_notes(step: Step, detail: MessageDetail) -> tuple[str, ...]:
     """The small print under a step, in reading order; ids, money and the reason stand in the template."""
     notes = []
     if step.kind == "asked":
-        notes += [type_name(detail.row.sms_type), gettext("route: %(route)s", route=route_sentence(detail.provider))]
+        notes.append(type_name(detail.row.sms_type))
+        if detail.provider:  # not known of a message that another program sent
+            notes.append(gettext("route: %(route)s", route=route_sentence(detail.provider)))
         if detail.sender_id:
             notes.append(gettext("sender %(sender)s", sender=detail.sender_id))
     if step.kind == "callback":

@@ -211,13 +211,18 @@ def budget_of_day(budgets: Budgets, spend: Spend) -> int | None:
     return round(budgets.month.iqd / len(spend.days)) if budgets.month is not None else None
 
 
-def budget_lines(budgets: Budgets, spend: Spend) -> tuple[BudgetLine, ...]:
-    """Today and this month against their budgets; none for a month that is over."""
+def budget_lines(budgets: Budgets, spend: Spend, stopped: Spent | None = None) -> tuple[BudgetLine, ...]:
+    """Today and this month against their budgets; none for a month that is over. Of the one that stops sending, what is
+    at risk is spent, too."""
     if spend.is_over:
         return ()
     today_iqd = spend.today.charged_iqd if spend.today else 0
     pairs = (("day", budgets.day, today_iqd), ("month", budgets.month, spend.charged_iqd))
-    return tuple(_budget_line(period, spent, amount) for period, amount, spent in pairs if amount is not None)
+    return tuple(
+        _budget_line(period, stopped.spent_iqd if stopped and stopped.period == period else spent_iqd, amount)
+        for period, amount, spent_iqd in pairs
+        if amount is not None
+    )
 
 
 def _budget_line(period: str, spent_iqd: int, budget: Amount) -> BudgetLine:
