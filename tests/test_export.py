@@ -322,7 +322,7 @@ def test_memory_stays_flat_whatever_is_exported(browser: Browser, database: Data
         answer.close()
         return tracemalloc.get_traced_memory()[1] - before
 
-    add_many(database, 6_000)
+    add_many(database, 3_500)
     few = (NOON - timedelta(seconds=1_000)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00").replace("+", "%2B")
     tracemalloc.start()
     try:

@@ -88,7 +88,7 @@ def test_in_the_planted_hour_korek_fails_and_at_no_other_time(database: Database
 
 
 def test_the_overview_finds_the_planted_hour(database: Database, stamper: Stamper) -> None:
-    sample.fill(database, stamper, 4_000, ZONE, NOW)
+    sample.fill(database, stamper, 2_500, ZONE, NOW)
     shown = figures.overview(database, figures.range_of("today", ZONE, NOW))
     assert shown.worst is not None
     assert shown.worst.start == sample.bad_hour(NOW)

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from .database import Database
 from .figures import next_month, tallies
 from .figures.ranges import midnight
 from .marking import N_
-from .models import Budget, Message
+from .models import Budget
 
 MOST_IQD = 10**12
-_LATELY = 200  # messages
 _WHOLE = re.compile(r"\d{1,18}|\d{1,3}(?:[,٬' \u00a0\u202f]\d{3}){1,5}")
 
 
@@ -114,13 +113,6 @@ def spent(session: Session, budgets: Budgets, zone: ZoneInfo, now: datetime) -> 
             if spent_iqd >= amount.iqd:
                 return Spent(period=period, spent_iqd=spent_iqd, budget_iqd=amount.iqd)
     return None
-
-
-def dearest_of_late_iqd(session: Session) -> int | None:
-    """What the dearest of the latest messages was charged: a send of which no price is known may cost so much."""
-    latest = select(Message.charged_iqd).order_by(Message.id.desc()).limit(_LATELY).subquery()
-    dearest: int | None = session.scalar(select(func.max(latest.c.charged_iqd)))
-    return dearest
 
 
 def _read(typed: Mapping[str, str]) -> tuple[dict[str, int | None], dict[str, str]]:

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from . import budgets, counting, merging, status
+from . import budgets, counting, figures, merging, status
 from .budgets import Spent
 from .database import Database, StoreAway
 from .ids import first_id, new_id
@@ -146,7 +146,7 @@ def _take(database: Database, message_id: UUID, zone: ZoneInfo, now: datetime) -
                 log.warning("message.stopped", message_id=str(message.id), kind=outcome.kind)
                 return message
             if estimate_iqd is None:
-                estimate_iqd = budgets.dearest_of_late_iqd(session)
+                estimate_iqd = figures.dearest_of_late_iqd(session)
         merging.merge(session, message, send_state=Status.SENDING, estimate_iqd=estimate_iqd)
     return None
 

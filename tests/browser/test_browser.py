@@ -27,7 +27,7 @@ def test_a_code_is_sent_and_watched_until_it_is_delivered(page: Page) -> None:
     send_code(page, "0750 123 4567")
     expect(page.locator("#headline")).to_contain_text(re.compile("Accepted|Sent"))
     expect(page.locator("#headline")).to_contain_text("Delivered", timeout=15_000)
-    expect(page.get_by_text("delivered, final")).to_be_visible()
+    expect(page.get_by_role("heading", name="delivered, final")).to_be_visible()
     assert CODE not in page.content()
 
 

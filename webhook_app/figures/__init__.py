@@ -31,6 +31,7 @@ from .overview import overview as overview
 from .overview_rows import Health as Health
 from .overview_rows import Overview as Overview
 from .prices import SenderCost as SenderCost
+from .prices import dearest_of_late_iqd as dearest_of_late_iqd
 from .prices import sender_costs as sender_costs
 from .ranges import MOST_DAYS as MOST_DAYS
 from .ranges import OWN as OWN

@@ -1,13 +1,15 @@
-"""What each sender id costs by OTPIQ's list, and since when."""
+"""What each sender id costs by OTPIQ's list, and since when; and what the latest messages cost."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy.orm import Session, aliased
 
 from ..database import Database
-from ..models import SenderPrice
+from ..models import Message, SenderPrice
+
+_LATELY = 200  # messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,13 @@ class SenderCost:
     iqd: int | None
     since: datetime
     before_iqd: int | None  # the price before this one, if there was another
+
+
+def dearest_of_late_iqd(session: Session) -> int | None:
+    """What the dearest of the latest messages was charged: a send of which no price is known may cost so much."""
+    latest = select(Message.charged_iqd).order_by(Message.id.desc()).limit(_LATELY).subquery()
+    dearest: int | None = session.scalar(select(func.max(latest.c.charged_iqd)))
+    return dearest
 
 
 def sender_costs(database: Database) -> tuple[SenderCost, ...]:
