@@ -318,6 +318,17 @@ def test_an_hour_in_which_much_fails_is_a_jump_while_it_lasts(database: Database
     assert (jump.delivered, jump.failed, jump.usual_percent) == (9, 31, 100)
 
 
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_what_is_usual_is_that_of_seven_days(database: Database, is_folded: bool) -> None:
+    for back, delivered, failed in ((1, 4, 16), (24, 10, 10), (7 * 24, 30, 0), (7 * 24 + 1, 0, 40)):
+        add_hour(database, NOW - timedelta(hours=back), delivered=delivered, failed=failed)
+    if is_folded:
+        counting.fold(database)
+    jump = health(database).jump
+    assert jump is not None
+    assert (jump.delivered, jump.failed, jump.usual_percent) == (4, 16, 80)
+
+
 def test_a_jump_that_is_over_is_when_all_was_well_again(database: Database) -> None:
     add_hour(database, NOW - timedelta(hours=5), delivered=20, failed=0)
     add_hour(database, NOW - timedelta(hours=4), delivered=5, failed=15)

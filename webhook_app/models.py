@@ -224,7 +224,7 @@ class Callback(Base):
     body: Mapped[bytes] = mapped_column(LargeBinary)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)  # the secret cut short
     verdict: Mapped[str] = mapped_column(String(12))
-    note: Mapped[str | None] = mapped_column(Text)  # why it was not understood
+    note: Mapped[str | None] = mapped_column(Text)  # why it was not understood, or is held back
     changed: Mapped[bool]
 
     __table_args__ = (

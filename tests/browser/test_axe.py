@@ -83,6 +83,9 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(  # type: ignore[no-unty
     page = open_context(width, locale=LANGUAGES[language], color_scheme=theme, reduced_motion="reduce").new_page()
     assert {path: found for path in paths if (found := faults(page, path))} == {}
     assert page.locator(f"html[lang^={language}]").count() == 1
+    page.goto("/sources")
+    page.evaluate("document.querySelectorAll('.source details').forEach(one => one.open = true)")
+    assert faults_here(page) == []
     page.goto("/callbacks/self-test")
     page.locator("main form .primary").click()
     page.locator(".steps").wait_for()

@@ -26,7 +26,7 @@ _NAMES = {  # in JSON
 @click.command()
 @click.option("--since", type=_WHEN, help="Only those that came at this day or time, or later.")
 @click.option("--until", type=_WHEN, help="Only those that came before this day or time.")
-@click.option("--quarantined", is_flag=True, help="Only those that could not be read (with --orphans: both).")
+@click.option("--quarantined", is_flag=True, help="Only those not read, or held back (with --orphans: both).")
 @click.option("--orphans", is_flag=True, help="Only those that belonged to no message.")
 @as_json
 @with_rooms
