@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +30,7 @@ class Scripted:
     def __init__(self, *answers: Answer) -> None:
         self.requests: list[bytes] = []
         self._answers = list(answers)
+        self._over = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -48,6 +48,7 @@ class Scripted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._over.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
@@ -72,7 +73,7 @@ class Scripted:
             script = self._answers[min(len(self.requests), len(self._answers)) - 1]
             for part in script(request) if callable(script) else script:
                 try:
-                    time.sleep(part) if isinstance(part, float) else connection.sendall(part)
+                    self._over.wait(part) if isinstance(part, float) else connection.sendall(part)
                 except OSError:  # the caller has left
                     return
 

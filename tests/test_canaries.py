@@ -150,7 +150,7 @@ def walk(store_url: str, tmp_path: Path, simulator: Simulator) -> Iterator[Walk]
     )
     app = create_app(config)
     house = app.extensions["wasl"]
-    quick = Otpiq(simulator.base_url, OTPIQ_KEY, deadline_s=0.7)
+    quick = Otpiq(simulator.base_url, OTPIQ_KEY, deadline_s=1.5)
     app.extensions["wasl"] = dataclasses.replace(house, otpiq=quick)
     walk = Walk(app, io.StringIO())
     root = logging.getLogger()

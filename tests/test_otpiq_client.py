@@ -124,7 +124,7 @@ def test_an_answer_that_never_comes_leaves_the_outcome_unknown(simulator: Simula
     error = failure(simulator.base_url, otp(ending_in(Misbehaviour.NEVER_ANSWERS)), deadline_s=0.4)
     assert type(error) is OutcomeUnknown
     assert error.http_status is None
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 5
     assert len(simulator.ledger.sends) == 1
 
 
@@ -250,12 +250,12 @@ def test_an_odd_sms_id_is_taken_as_it_is() -> None:
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n"
 SLOW = {
-    "nothing": [1.5],
-    "half a status line": [b"HTTP/1.1 2", 1.5],
-    "dripping headers": [b"HTTP/1.1 200 OK\r\n", *[0.05, b"X-A: 1\r\n"] * 60],
-    "a body that stops": [HEAD + b'{"smsId"', 1.5],
-    "a dripping body": [HEAD, *[0.05, b" "] * 60],
-    "slow at every step": [0.4, HEAD, 1.5],
+    "nothing": [30.0],
+    "half a status line": [b"HTTP/1.1 2", 30.0],
+    "dripping headers": [b"HTTP/1.1 200 OK\r\n", *[0.05, b"X-A: 1\r\n"] * 600],
+    "a body that stops": [HEAD + b'{"smsId"', 30.0],
+    "a dripping body": [HEAD, *[0.05, b" "] * 600],
+    "slow at every step": [*[0.4, b"HTTP/1.1 100 Continue\r\n\r\n"] * 60, HEAD],
 }
 
 
@@ -264,7 +264,7 @@ def test_one_deadline_holds_for_the_whole_call(script: list[bytes | float]) -> N
     with Scripted(script) as server:
         begun = time.monotonic()
         assert type(failure(server.base_url, deadline_s=0.5)) is OutcomeUnknown
-        assert time.monotonic() - begun < 0.8
+        assert time.monotonic() - begun < 5  # and the server would take half a minute
 
 
 @pytest.mark.parametrize(

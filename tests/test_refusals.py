@@ -180,7 +180,7 @@ def test_closing_writes_the_rest_and_ends_the_thread(database: Database, clock: 
 
 
 def test_ten_thousand_a_second_cost_next_to_nothing(refused: Refusals) -> None:
-    started_s = time.process_time()
+    started_s = time.thread_time()
     for _ in range(10_000):
         refused.count(Cause.WRONG_SECRET, sample)
-    assert time.process_time() - started_s < 0.2
+    assert time.thread_time() - started_s < 0.2

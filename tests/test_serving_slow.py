@@ -82,7 +82,7 @@ def test_callbacks_that_wait_for_their_commit_keep_no_thread_from_a_page(tmp_pat
             time.sleep(0.5)
             began_s = time.monotonic()
             assert answers(talk(port, f"GET /healthz HTTP/1.1\r\nHost: wasl\r\n{CLOSE}\r\n\r\n".encode())) == [200]
-            assert time.monotonic() - began_s < 1
+            assert time.monotonic() - began_s < 2
             waiting[0].settimeout(0.01)
             with pytest.raises(TimeoutError):
                 waiting[0].recv(1)
@@ -108,7 +108,7 @@ def test_sends_that_hang_keep_no_callback_waiting(tmp_path: Path) -> None:
         time.sleep(2)  # all threads are at it, and as many wait for one
         began_s = time.monotonic()
         assert answers(talk(port, head(LENGTH, CLOSE) + BODY)) == [200]
-        assert time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s < 5
 
 
 # Slow ones
@@ -187,7 +187,7 @@ def test_those_who_announce_more_than_they_send_keep_no_thread(port: int, start:
             opened.enter_context(connect(port)).sendall(b"POST /sign-in HTTP/1.1\r\nHost: wasl\r\n" + start)
         sent = time.monotonic()
         assert answers(talk(port, head(LENGTH, CLOSE) + BODY)) == [200]
-        assert time.monotonic() - sent < 2
+        assert time.monotonic() - sent < 5
 
 
 # In pieces, and several at once

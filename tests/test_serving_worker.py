@@ -84,7 +84,7 @@ def test_clients_that_do_not_close_hold_up_nobody(port: int) -> None:
             connection.sendall(LAST)
         began_s = time.monotonic()
         talk(port, LAST)
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < 4
 
 
 def test_a_worker_with_requests_under_way_leaves_a_newcomer_to_another_for_one_round(
