@@ -221,7 +221,7 @@ def test_a_source_is_made_listed_and_used_as_a_filter(wasl: Shell) -> None:
     added = wasl.json("source", "add", "shop")
     assert added.keys() == {"id", "url", "secret"}
     assert added["url"] == f"http://127.0.0.1:8000/callbacks/otpiq/{UUID(added['id'])}"
-    assert wasl.json("source", "list") == added | {"name": "shop", "oldUrl": None, "pausedAt": None}
+    assert wasl.json("source", "list") == added | {"name": "shop", "oldUrl": None, "pausedAt": None, "held": 0}
     assert wasl.lines("messages", "--source", "shop") == []
     assert_one_line(wasl("source", "add", "shop"), "name is taken: choose another name")
     assert_one_line(wasl("source", "add", ""), "name must be 1 to 60 characters that can be printed")
@@ -253,6 +253,7 @@ def test_a_source_is_paused_and_goes_on_with_what_was_held(wasl: Shell, tmp_path
     database = Database(f"sqlite:///{tmp_path / 'wasl.db'}")
     receiving.receive(database, [arrival(shop, callback(smsId=str(n)), datetime.now(UTC)) for n in range(3)])
     assert wasl.lines("messages", "--source", "shop") == []
+    assert wasl.json("source", "list")["held"] == 3
     assert wasl("source", "resume", "shop").stderr.endswith("shop goes on; callbacks taken in: 3\n")
     assert len(wasl.lines("messages", "--source", "shop")) == 3
     assert wasl.json("source", "list")["pausedAt"] is None

@@ -309,6 +309,20 @@ def test_money_is_told_in_its_parts(browser: Browser, database: Database) -> Non
     assert "At risk" not in page
 
 
+def test_the_text_for_support_tells_how_long_a_channel_took_but_not_where_the_beginning_is_not_known(
+    browser: Browser, database: Database
+) -> None:
+    at = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    facts = [
+        Fact(at=at, sms_id="sms-7", word="failed", channel="whatsapp"),
+        Fact(at=at + timedelta(seconds=4.2), word="delivered", channel="sms", is_final=True),
+    ]
+    message_id = add_message(database, at, facts=facts)
+    text = browser.soup(f"/messages/{message_id}").select_one("#support-text")
+    assert text is not None
+    assert text.text == ("sms-7, 22 Nov 2026 12:00:00 (UTC+3), Asiacell: WhatsApp failed, SMS delivered after 4.2 s.")
+
+
 def test_a_callback_is_replayed_from_its_message_s_page(browser: Browser, database: Database) -> None:
     now = datetime.now(UTC)
     message_id = add_message(database, now)

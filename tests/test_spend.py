@@ -117,6 +117,16 @@ def test_what_was_refused_is_no_failure_that_was_paid_for(database: Database) ->
     assert (waste.failed, waste.failed_iqd) == (1, 80)
 
 
+def test_what_otpiq_did_not_take_makes_no_message_cheaper(database: Database) -> None:
+    for state in (Status.REJECTED, Status.THROTTLED, Status.UNSENT, Status.UNCONFIRMED, Status.QUEUED):
+        add_message(database, NOON, send_state=state)
+    charge(database, NOON, 60)
+    charge(database, NOON, 80)
+    shown = figures.spend(database, NOVEMBER, BAGHDAD, NOON)
+    assert (shown.messages, shown.taken, shown.average_iqd) == (7, 2, 70)
+    assert sorted((cell.average_iqd or 0) for cell in shown.cells) == [0, 70]
+
+
 def test_the_accountant_s_lines_add_up_to_the_page(database: Database) -> None:
     some_traffic(database, seed=5)
     shown = figures.spend(database, NOVEMBER, BAGHDAD, NOON + 30 * DAY)

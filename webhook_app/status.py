@@ -50,6 +50,7 @@ SEND_STATES = (
 )
 NO_REPORT_AFTER = timedelta(hours=72)  # since its last fact; a label over the status, which a later fact lifts
 CLOSED_SENDS = frozenset({Status.REJECTED, Status.THROTTLED, Status.UNSENT})
+TAKEN = frozenset(Status) - {*SEND_STATES} | {Status.ACCEPTED}  # by the provider: only these are charged
 # What a status means to whoever asked for the message; every status is in one of the three.
 OUTCOMES: Mapping[str, tuple[Status, ...]] = {
     "delivered": (Status.READ, Status.DELIVERED),

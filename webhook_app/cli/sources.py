@@ -39,6 +39,7 @@ def source_list(rooms: Rooms, as_json: bool) -> None:
             "secret": row.address.secret,
             "oldUrl": row.old.url if row.old else None,
             "pausedAt": row.paused_at.isoformat() if row.paused_at else None,
+            "held": sum(address.held for address in row.addresses),
         }
         print_object(told, as_json)
 

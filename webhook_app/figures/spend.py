@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from ..database import Database
-from ..status import Status
+from ..status import TAKEN, Status
 from . import balance, tallies
 from .spend_rows import BalanceDay, DayCell, Forecast, Spend, SpendCell, SpendDay, Waste
 from .tallies import CellCount, HourCount, PartCount
@@ -107,22 +107,24 @@ def _by_day(totals: Iterable[HourCount], zone: ZoneInfo) -> dict[date, int]:
 
 
 def _cells(cells: Iterable[CellCount]) -> tuple[SpendCell, ...]:
-    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for cell in cells:
         held = sums[cell.carrier or "", cell.channel or ""]
-        for place, amount in enumerate((cell.messages, cell.charged_iqd, cell.at_risk_iqd)):
+        taken = cell.messages if cell.status in TAKEN else 0
+        for place, amount in enumerate((cell.messages, taken, cell.charged_iqd, cell.at_risk_iqd)):
             held[place] += amount
-    whole = sum(charged for _messages, charged, _at_risk in sums.values())
+    whole = sum(charged for _messages, _taken, charged, _at_risk in sums.values())
     found = [
         SpendCell(
             carrier=carrier,
             channel=channel,
             messages=messages,
+            taken=taken,
             charged_iqd=charged,
             at_risk_iqd=at_risk,
             percent=100 * charged / whole if whole else None,
         )
-        for (carrier, channel), (messages, charged, at_risk) in sums.items()
+        for (carrier, channel), (messages, taken, charged, at_risk) in sums.items()
         if messages
     ]
     return tuple(sorted(found, key=lambda cell: (-cell.charged_iqd, -cell.messages, cell.carrier, cell.channel)))

@@ -26,13 +26,14 @@ class SpendCell:
     carrier: str
     channel: str
     messages: int
+    taken: int  # of them, by OTPIQ: the others cost nothing, and are in no average
     charged_iqd: int
     at_risk_iqd: int
     percent: float | None  # of all that was charged; None while nothing was
 
     @property
     def average_iqd(self) -> float | None:
-        return self.charged_iqd / self.messages if self.messages else None
+        return self.charged_iqd / self.taken if self.taken else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +116,12 @@ class Spend:
         return tuple(day for day in self.days if day.start <= self.at)
 
     @property
+    def taken(self) -> int:
+        return sum(cell.taken for cell in self.cells)
+
+    @property
     def average_iqd(self) -> float | None:
-        return self.charged_iqd / self.messages if self.messages else None
+        return self.charged_iqd / self.taken if self.taken else None
 
     @property
     def closing_iqd(self) -> int | None:

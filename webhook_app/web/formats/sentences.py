@@ -187,10 +187,12 @@ def support_text(detail: MessageDetail, zone: ZoneInfo) -> str:
     """What OTPIQ's support needs to find this message, ready to paste. In English: it is for them."""
     at, local = detail.row.created_at, detail.row.created_at.astimezone(zone)
     ids = ", ".join(detail.sms_ids) or "no smsId"
-    hops = ", ".join(
-        f"{_english(hop.channel)} {hop.outcome} after {hop.end_s - hop.start_s:.1f} s" for hop in detail.row.hops
-    )
-    fate = hops or detail.row.status
+    # Of what another program sent the beginning is not known: what tells of it first tells no time.
+    fates = [
+        f"{_english(hop.channel)} {hop.outcome}" + (f" after {took:.1f} s" if (took := hop.end_s - hop.start_s) else "")
+        for hop in detail.row.hops
+    ]
+    fate = ", ".join(fates) or detail.row.status
     where = _english(detail.row.carrier)
     reason = f'\nReason given: "{detail.row.reason}"' if detail.row.reason else ""
     utc = zone_label(at, zone).split("(")[-1].rstrip(")")
@@ -222,4 +224,5 @@ def change(
         tone = "few" if not is_much else "bad" if moved > 0 else "ok"
         return Change(text=gettext("%(n)s s", n=isolated(amount)), tone=tone, against=against)
     tone = ("ok" if moved > 0 else "bad") if points else "few"
-    return Change(text=isolated(amount if points else f"{amount}%"), tone=tone, against=against)
+    text = gettext("%(n)s points", n=isolated(amount)) if points else isolated(f"{amount}%")
+    return Change(text=text, tone=tone, against=against)
