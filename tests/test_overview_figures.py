@@ -1,7 +1,8 @@
 """The overview's figures, each against a slow and obvious computation over the messages themselves."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from math import ceil
@@ -19,6 +20,7 @@ from webhook_app.otpiq.errors import InsufficientCredit
 from webhook_app.stamp import Stamper
 from webhook_app.status import Fact, Status
 
+from .conftest import PUBLIC_URL, SECRET_KEY, empty
 from .rows import NOW, add_message, all_rows, may_be_charged
 from .test_figures import DELIVERED, FAILED, bare, queries
 
@@ -38,12 +40,21 @@ def ranges(now: datetime) -> list[Range]:
     return [*named, figures.own_range(yesterday - timedelta(days=8), yesterday, BAGHDAD, now)]
 
 
-@pytest.fixture(params=NOWS, ids=str)
-def fortnight(request: pytest.FixtureRequest, database: Database, stamper: Stamper) -> tuple[datetime, list[Message]]:
+@dataclass(frozen=True)
+class Fortnight:
     """Two weeks of sample traffic, and some of every fate at the edges of Baghdad's days and of the last hours: some of
     it is folded."""
-    now: datetime = request.param
-    sample.fill(database, stamper, COUNT, BAGHDAD, now)
+
+    database: Database
+    now: datetime
+    rows: list[Message]
+
+
+@pytest.fixture(scope="module", params=NOWS, ids=str)
+def fortnight(request: pytest.FixtureRequest, lasting_database: Database) -> Iterator[Fortnight]:
+    """Made once: nobody writes to it."""
+    database, now = lasting_database, request.param
+    sample.fill(database, Stamper((SECRET_KEY,), PUBLIC_URL), COUNT, BAGHDAD, now)
     midnight = datetime.combine(now.astimezone(BAGHDAD).date(), datetime.min.time(), BAGHDAD).astimezone(UTC)
     for days in (0, 1, 6, 7, 29, 30):
         for at in (midnight - timedelta(days=days, milliseconds=1), midnight - timedelta(days=days)):
@@ -52,7 +63,8 @@ def fortnight(request: pytest.FixtureRequest, database: Database, stamper: Stamp
         add_of_every_fate(database, now - timedelta(minutes=minutes))
         if minutes == 59:  # what comes after this is not folded, not even later
             counting.fold(database, now)
-    return now, all_rows(database, Message)
+    yield Fortnight(database, now, all_rows(database, Message))
+    empty(database)
 
 
 def add_of_every_fate(database: Database, at: datetime) -> None:
@@ -97,8 +109,8 @@ def is_percentile(told: float | None, seconds: list[float], share: float) -> boo
     return abs(counting.bucket_of(told) - counting.bucket_of(exact)) <= 1
 
 
-def test_tiles_and_bars_equal_the_messages(database: Database, fortnight: tuple[datetime, list[Message]]) -> None:
-    now, rows = fortnight
+def test_tiles_and_bars_equal_the_messages(fortnight: Fortnight) -> None:
+    database, now, rows = fortnight.database, fortnight.now, fortnight.rows
     for range_ in ranges(now):
         shown, current = figures.overview(database, range_), within(rows, range_.start, range_.end)
         assert shown.messages == len(current)
@@ -126,10 +138,8 @@ def test_how_long_it_takes_is_told_by_the_bar_or_by_the_day_where_bars_are_short
     assert {at.astimezone(clocks_back.zone).hour for at in clocks_back.pace_edges} == {0}
 
 
-def test_a_range_is_compared_with_as_much_of_the_one_before(
-    database: Database, fortnight: tuple[datetime, list[Message]]
-) -> None:
-    now, rows = fortnight
+def test_a_range_is_compared_with_as_much_of_the_one_before(fortnight: Fortnight) -> None:
+    database, now, rows = fortnight.database, fortnight.now, fortnight.rows
     for range_ in ranges(now):
         shown = figures.overview(database, range_)
         whole_unit = now.replace(second=0, microsecond=0, minute=now.minute // 5 * 5 if range_.name == "1h" else 0)
@@ -145,10 +155,8 @@ def test_a_range_is_compared_with_as_much_of_the_one_before(
             assert is_percentile(sums.p95_s, took_s(inside), 0.95)
 
 
-def test_carriers_and_channels_equal_the_messages(
-    database: Database, fortnight: tuple[datetime, list[Message]]
-) -> None:
-    now, rows = fortnight
+def test_carriers_and_channels_equal_the_messages(fortnight: Fortnight) -> None:
+    database, now, rows = fortnight.database, fortnight.now, fortnight.rows
     for range_ in ranges(now):
         current = within(rows, range_.start, range_.end)
         found = {
@@ -164,8 +172,8 @@ def test_carriers_and_channels_equal_the_messages(
         }
 
 
-def test_the_waterfall_equals_the_messages(database: Database, fortnight: tuple[datetime, list[Message]]) -> None:
-    now, rows = fortnight
+def test_the_waterfall_equals_the_messages(fortnight: Fortnight) -> None:
+    database, now, rows = fortnight.database, fortnight.now, fortnight.rows
     for range_ in ranges(now):
         shown = figures.overview(database, range_).fallback
         tried = [(row, channels(row)) for row in within(rows, range_.start, range_.end) if row.closed and channels(row)]
@@ -193,10 +201,8 @@ def channels(row: Message) -> list[str]:
     ]
 
 
-def test_how_long_each_carrier_takes_equals_the_messages(
-    database: Database, fortnight: tuple[datetime, list[Message]]
-) -> None:
-    now, rows = fortnight
+def test_how_long_each_carrier_takes_equals_the_messages(fortnight: Fortnight) -> None:
+    database, now, rows = fortnight.database, fortnight.now, fortnight.rows
     for range_ in ranges(now):
         current = of(within(rows, range_.start, range_.end), DELIVERED)
         paces = {pace.carrier: pace for pace in figures.overview(database, range_).paces}
@@ -207,10 +213,8 @@ def test_how_long_each_carrier_takes_equals_the_messages(
             assert is_percentile(pace.p95_s, seconds, 0.95)
 
 
-def test_the_hours_of_the_week_equal_the_messages(
-    database: Database, fortnight: tuple[datetime, list[Message]]
-) -> None:
-    now, rows = fortnight
+def test_the_hours_of_the_week_equal_the_messages(fortnight: Fortnight) -> None:
+    database, now, rows = fortnight.database, fortnight.now, fortnight.rows
     for range_ in ranges(now):
         week = figures.overview(database, range_).week
         assert (week is None) == (range_.end - range_.start < timedelta(days=7))
@@ -227,10 +231,8 @@ def test_the_hours_of_the_week_equal_the_messages(
         assert week is None or not places
 
 
-def test_reasons_equal_the_messages_and_are_all_failures(
-    database: Database, fortnight: tuple[datetime, list[Message]]
-) -> None:
-    now, rows = fortnight
+def test_reasons_equal_the_messages_and_are_all_failures(fortnight: Fortnight) -> None:
+    database, now, rows = fortnight.database, fortnight.now, fortnight.rows
     for range_ in ranges(now):
         shown = figures.overview(database, range_)
         failed = of(within(rows, range_.start, range_.end), FAILED)
@@ -244,8 +246,8 @@ def test_reasons_equal_the_messages_and_are_all_failures(
         assert counts == sorted(counts, reverse=True)
 
 
-def test_bars_tiles_and_cells_add_up_to_the_same(database: Database, fortnight: tuple[datetime, list[Message]]) -> None:
-    now, _rows = fortnight
+def test_bars_tiles_and_cells_add_up_to_the_same(fortnight: Fortnight) -> None:
+    database, now = fortnight.database, fortnight.now
     for range_ in ranges(now):
         shown = figures.overview(database, range_)
         for name in ("delivered", "failed", "waiting", "spend_iqd"):
