@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from ..status import CLOSED_SENDS, OUTCOMES, Status
 
 Conditions = tuple[ColumnElement[bool], ...]
 NO_CHANNEL = "none"  # the channel of those that none is known of yet
+_FIRST_HOUR, _LAST_HOUR = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,21 @@ class Filter:
             of_reason = CLOSED_SENDS if self.reason.startswith(SEND_REASON) else (Status.FAILED,)
             named = [name for name in named if name in of_reason]
         return tuple(name for name in named if self.status in (None, name))
+
+    def cell_hours(self, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+        """The hours [start, end) whose cells hold all that passes; None where cells do not tell it from others."""
+        told_by_cells = Filter(
+            status=self.status,
+            outcome=self.outcome,
+            carrier=self.carrier,
+            channel=self.channel,
+            since=self.since,
+            until=self.until,
+        )
+        start, end = self._span(zone)
+        hours = start or _FIRST_HOUR, end or _LAST_HOUR
+        is_whole = all(at.astimezone(UTC).replace(minute=0, second=0, microsecond=0) == at for at in hours)
+        return hours if self == told_by_cells and is_whole else None
 
     def lanes(self, zone: ZoneInfo, *, by_status: bool = False) -> tuple[Lane, ...]:
         """By number or by source there is one lane; else one for each status, as the indexes are made.
@@ -108,13 +124,19 @@ class Filter:
 
     def _in_range(self, zone: ZoneInfo) -> Conditions:
         """Ids are in order of time, so a range of time is a range of ids."""
+        start, end = self._span(zone)
         found: list[ColumnElement[bool]] = []
-        if self.since is not None:
-            found.append(Message.id >= first_id(_moment(self.since, zone)))
-        if self.until is not None:
-            end = self.until if isinstance(self.until, datetime) else self.until + timedelta(days=1)
-            found.append(Message.id < first_id(_moment(end, zone)))
+        if start is not None:
+            found.append(Message.id >= first_id(start))
+        if end is not None:
+            found.append(Message.id < first_id(end))
         return tuple(found)
+
+    def _span(self, zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
+        start = None if self.since is None else _moment(self.since, zone)
+        if self.until is None or isinstance(self.until, datetime):
+            return start, self.until
+        return start, _moment(self.until + timedelta(days=1), zone)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,8 @@ from ..ids import time_of
 from ..models import Message, Source
 from ..phone import mask
 from ..status import NO_REPORT_AFTER, SEND_STATES, Status
-from .filters import Filter, Lane, understand
+from . import tallies
+from .filters import NO_CHANNEL, Filter, Lane, understand
 from .rows import Hop, MessagePage, MessageRow, StatusCount
 
 PAGE_SIZE = 50
@@ -91,19 +92,11 @@ def every_message(
 
 def tabs(database: Database, filter_: Filter, zone: ZoneInfo) -> tuple[StatusCount, ...]:
     """How many there are of each status under the filter's other conditions; the first entry is all of them."""
-    lanes = replace(filter_, status=None).lanes(zone, by_status=True)
     with database.reading() as session:
-        counts, cut_short = _counts(session, lanes)
-    of_each = [
-        StatusCount(
-            status=str(name),
-            count=min(counts[name], COUNT_CAP),
-            or_more=any(lane.status in (None, name) for lane in cut_short),
-        )
-        for name in Status
-    ]
-    every = StatusCount(status=None, count=min(counts.total(), COUNT_CAP), or_more=bool(cut_short))
-    return (every, *of_each)
+        counts, edge = _counts(session, replace(filter_, status=None), zone)
+    looked_to = None if edge is None else time_of(edge)
+    counted = [(None, counts.total()), *((str(name), counts[name]) for name in Status)]
+    return tuple(StatusCount(status=name, count=min(count, COUNT_CAP), looked_to=looked_to) for name, count in counted)
 
 
 def matching(database: Database, filter_: Filter, zone: ZoneInfo) -> StatusCount:
@@ -230,27 +223,42 @@ def _edge(
     return (min if upwards else max)(ends, default=None)
 
 
-def _counts(session: Session, lanes: Sequence[Lane]) -> tuple[Counter[str], list[Lane]]:
-    """How many there are of each status, and the lanes that go on past what was looked through."""
+def _counts(session: Session, filter_: Filter, zone: ZoneInfo) -> tuple[Counter[str], UUID | None]:
+    """How many there are of each status, and the last one looked at where there may be others past it: the same one for
+    each status, or the rare ones would seem frequent."""
+    lanes = filter_.lanes(zone, by_status=True)
+    looked = [lane for lane in lanes if lane.looked_at or lane.status is None]
+    hours = filter_.cell_hours(zone)
+    if looked and hours:  # both a carrier and a channel: of one alone an index tells
+        return _of_cells(session, filter_, *hours), None
+    edge = _edge(session, looked, (), upwards=False)
     counts: Counter[str] = Counter()
-    looked_at: Counter[int] = Counter()
-    most = LOOKED_THROUGH // max(1, len(lanes))
-    each = [_count_of(lane, number, most) for number, lane in enumerate(lanes)]
-    for number, name, fitting, looked in session.execute(union_all(*each)) if each else ():
-        counts[name] += fitting
-        looked_at[number] += looked
-    return counts, [lane for number, lane in enumerate(lanes) if looked_at[number] == most]
+    each = [_count_of(lane, edge) for lane in lanes]
+    for name, messages in session.execute(union_all(*each)) if each else ():
+        counts[name] += messages
+    return counts, edge
 
 
-def _count_of(lane: Lane, number: int, most: int) -> Select[Any]:
+def _of_cells(session: Session, filter_: Filter, start: datetime, end: datetime) -> Counter[str]:
+    channel = "" if filter_.channel == NO_CHANNEL else filter_.channel
+    counts: Counter[str] = Counter()
+    for cell in tallies.cells(session, start, end, "carrier", "channel", "status"):
+        if (cell.carrier, cell.channel) == (filter_.carrier, channel) and cell.status in filter_.statuses:
+            counts[cell.status] += cell.messages
+    return counts
+
+
+def _count_of(lane: Lane, edge: UUID | None) -> Select[Any]:
+    # In the order of the lane's index: with none asked for, a planner may take another that is read all over.
+    ordered = select(Message.status).where(*lane.found_by).order_by(Message.id.desc())
     if lane.status is not None and not lane.looked_at:
-        # By the lane's index alone: with no order asked for, a planner may take one that is read all over.
-        counted = select(Message.id).where(*lane.found_by).order_by(Message.id.desc()).limit(COUNT_CAP).subquery()
-        columns: list[ColumnElement[Any]] = [literal(number), literal(str(lane.status)), func.count(), literal(0)]
+        counted = ordered.limit(COUNT_CAP).subquery()
+        columns: list[ColumnElement[Any]] = [literal(str(lane.status)), func.count()]
         return select(*columns).select_from(counted)
     fits = case((and_(true(), *lane.looked_at), 1), else_=0).label("fits")
-    looked = select(Message.status, fits).where(*lane.found_by).order_by(Message.id.desc()).limit(most).subquery()
-    return select(literal(number), looked.c.status, func.sum(looked.c.fits), func.count()).group_by(looked.c.status)
+    past = () if edge is None else (Message.id >= edge,)
+    looked = ordered.add_columns(fits).where(*past).limit(LOOKED_THROUGH).subquery()
+    return select(looked.c.status, func.sum(looked.c.fits)).group_by(looked.c.status)
 
 
 def _messages(session: Session, ids: Sequence[UUID]) -> Sequence[Message]:

@@ -46,7 +46,7 @@ class StatusCount:
 
     status: str | None
     count: int
-    or_more: bool = False  # not all of them were looked through
+    looked_to: datetime | None = None  # how far back was counted, where that is not all there are
 
 
 @dataclass(frozen=True, kw_only=True)

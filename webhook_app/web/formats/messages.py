@@ -111,9 +111,9 @@ def is_about_failures(chosen: Mapping[str, str]) -> bool:
 
 def matching(tab: StatusCount) -> str:
     """ "1,204", "10,000+", and "37+" where there may be more that were not looked for; nothing where none was found."""
-    if not tab.count and tab.or_more:
+    if not tab.count and tab.looked_to:
         return ""
-    return f"{tab.count:,}+" if tab.or_more and tab.count <= 10_000 else capped(tab.count)
+    return f"{tab.count:,}+" if tab.looked_to and tab.count <= 10_000 else capped(tab.count)
 
 
 def export_words(tab: StatusCount) -> str:
