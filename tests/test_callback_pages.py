@@ -269,7 +269,9 @@ def test_every_cause_is_explained_with_what_to_do_and_a_sample(
     refuse(database, cause, 1234)
     answer = browser.get("/callbacks/refused")
     (card,) = BeautifulSoup(answer.data, "html.parser").select("section.cause")
-    assert re.search(r"1,234 in 24 hours .{20,} What to do: .{20,} Last at .+ from: 203\.0\.113\.9", read(card))
+    assert re.search(
+        r"1,234 in 24 hours .{20,} What to do: .{20,} Last in the minute of .+ from: 203\.0\.113\.9", read(card)
+    )
     assert b"<script>alert" not in answer.data
 
 

@@ -345,6 +345,18 @@ def test_few_failures_are_no_jump(database: Database, delivered: int, failed: in
     found = health(database)
     assert (found.jump, found.well_since) == (None, None)
     assert found.is_quiet == (delivered + failed == 0)
+    assert found.failed_all == (0 if delivered else failed)
+
+
+def test_no_carrier_is_blamed_for_what_never_left(database: Database) -> None:
+    add_hour(database, NOW - timedelta(hours=2), delivered=20, failed=0)
+    for _ in range(12):
+        add_message(database, NOW - timedelta(hours=1), send_state=Status.UNSENT, outcome={"kind": "not_sent"})
+    add_hour(database, NOW - timedelta(hours=1), delivered=0, failed=1)
+    found = figures.overview(database, figures.range_of("today", BAGHDAD, NOW))
+    assert found.health.jump is not None
+    assert (found.health.jump.carrier, found.health.jump.failed) == (None, 13)
+    assert (found.worst is not None, found.worst_carrier) == (True, None)
 
 
 def test_what_always_fails_is_no_jump(database: Database) -> None:

@@ -14,7 +14,7 @@ from webhook_app import receiving
 from webhook_app.database import Database
 from webhook_app.ids import new_id
 from webhook_app.models import BalanceReading, Intake
-from webhook_app.status import Fact
+from webhook_app.status import Fact, Status
 
 from .browsing import Browser, words
 from .conftest import sign_in
@@ -120,7 +120,7 @@ def test_a_range_without_an_end_goes_on_until_today(browser: Browser, traffic: d
     ("days", "rule"),
     [
         ("from=2025-01-01&to=2026-01-01", "A range must be no longer than 92 days."),
-        ("from=2098-01-01&to=2098-01-02", "The first day must be today or earlier."),
+        ("from=2098-01-01&to=2098-01-02", "A range must begin today or earlier."),
     ],
 )
 def test_a_range_that_will_not_do_keeps_what_was_typed(
@@ -175,6 +175,14 @@ def test_nothing_wrong_is_said_too(browser: Browser, database: Database) -> None
     assert "All well for the last 24 hours" in words(browser.soup("/"))
 
 
+def test_all_is_not_well_where_nothing_arrives(browser: Browser, database: Database) -> None:
+    for _ in range(3):
+        add_message(database, datetime.now(UTC), send_state=Status.UNSENT)
+    line = tag(browser.soup("/"), ".health-line.bad")
+    assert "None was delivered in the last 24 hours: 3 messages failed" in line.text
+    assert listed(browser, str(tag(line, "a")["href"])) == 3
+
+
 # The first steps
 
 
@@ -188,6 +196,10 @@ def test_each_first_step_ticks_itself(browser: Browser, database: Database) -> N
     with database.transaction() as session:
         session.add(BalanceReading(id=new_id(now), at=now, iqd=1_000))
     assert ticked(browser) == [True, False, False]
+    for state in (Status.REJECTED, Status.UNSENT):
+        add_message(database, now, send_state=state)
+    assert ticked(browser) == [True, False, False]
+    assert browser.soup("/").select(".first-run a[href='/send']")
     message = add_message(database, now)
     assert ticked(browser) == [True, False, True]
     receiving.receive(database, [arrival(message, callback("sent"), now)])

@@ -320,6 +320,14 @@ def test_every_kind_of_a_refused_send_has_words() -> None:
         assert reasons.counted_words(f"send:{kind}").advice
 
 
+@pytest.mark.parametrize("words", ["Invalid API key", "Validation failed"])
+def test_what_otpiq_says_of_a_refused_send_has_words_too(words: str) -> None:
+    told = reasons.reason_words(words)
+    assert told is not None
+    assert told.meaning != words
+    assert told.advice
+
+
 # What is wrong?
 
 
@@ -350,16 +358,23 @@ def test_a_jump_says_what_is_usual_how_many_and_why() -> None:
 @pytest.mark.parametrize(
     ("health", "said"),
     [
-        (Health(jump=None, well_since=None, is_quiet=True), "Nothing wrong, and nothing sent in the last 24 hours"),
-        (Health(jump=None, well_since=None, is_quiet=False), "All well for the last 24 hours"),
-        (Health(jump=None, well_since=NOW, is_quiet=False), "All well since 12:00"),
         (
-            Health(jump=None, well_since=NOW - timedelta(hours=13), is_quiet=False),
+            Health(jump=None, well_since=None, is_quiet=True, failed_all=0),
+            "Nothing wrong, and nothing sent in the last 24 hours",
+        ),
+        (Health(jump=None, well_since=None, is_quiet=False, failed_all=0), "All well for the last 24 hours"),
+        (
+            Health(jump=None, well_since=None, is_quiet=False, failed_all=9),
+            "None was delivered in the last 24 hours: 9 messages failed",
+        ),
+        (Health(jump=None, well_since=NOW, is_quiet=False, failed_all=0), "All well since 12:00"),
+        (
+            Health(jump=None, well_since=NOW - timedelta(hours=13), is_quiet=False, failed_all=0),
             "All well since Saturday, 23:00",
         ),
     ],
 )
-def test_all_is_well_since_the_last_trouble(health: Health, said: str) -> None:
+def test_all_is_well_since_the_last_trouble_unless_nothing_arrived(health: Health, said: str) -> None:
     assert overview.well_sentence(health, NOW, BAGHDAD) == said
 
 

@@ -283,3 +283,21 @@ def test_a_store_that_is_away_is_a_503_page_that_says_so(browser: Browser, app: 
     assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "5")}
     assert "The store is away" in words(answers[0])
     assert "Traceback" not in words(answers[0])
+    assert "Try again" in words(answers[0])
+    assert "nothing was sent" not in words(answers[0])
+
+
+def test_who_sends_while_the_store_is_away_is_told_that_nothing_was_sent_and_how_to_go_on(
+    browser: Browser, app: Flask
+) -> None:
+    (form,) = browser.soup("/send").select("form[action='/send']")
+    house = app.extensions["wasl"]
+    away = Database("postgresql+psycopg://wasl@127.0.0.1:9/wasl")
+    app.extensions["wasl"] = dataclasses.replace(house, database=away)
+    answer = browser.submit(form, phoneNumber="07701234567", verificationCode="4711")
+    app.extensions["wasl"] = house
+    away.engine.dispose()
+    assert answer.status_code == 503
+    assert "so nothing was sent" in words(answer)
+    assert "load this page again" in words(answer)
+    assert "4711" not in answer.get_data(as_text=True)

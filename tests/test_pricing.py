@@ -162,6 +162,11 @@ def test_before_anybody_asked_nothing_is_known(database: Database) -> None:
     assert prices.check().trouble == "not_sent"
 
 
+def test_without_a_key_nobody_is_asked_and_no_network_is_blamed(database: Database) -> None:
+    prices = PriceList(Otpiq("http://127.0.0.1:9/api", None), database, lambda: NOW, Clock())
+    assert prices.check().trouble == "no_key"
+
+
 def noted(database: Database) -> list[tuple[str, str, int | None]]:
     return [(row.sender_id, row.carrier, row.iqd) for row in all_rows(database, SenderPrice)]
 

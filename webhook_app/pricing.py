@@ -116,7 +116,7 @@ class PriceList:
             self._unlisted = unlisted_prices(self._database)
             read_balance(self._database, self._otpiq, now)
         except (OtpiqError, StoreAway) as error:
-            trouble = str(getattr(error, "kind", "store"))
+            trouble = str(getattr(error, "kind", "store")) if self._otpiq.has_key else "no_key"
             log.warning("prices.unknown", kind=trouble)
         self._stale_at_s = self._monotonic_s() + (_KEEP_FAILURE_S if trouble else _KEEP_S)
         self._check = Check(at=self._clock(), trouble=trouble)

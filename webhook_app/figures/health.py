@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..models import Intake
 from ..refusals import Cause
-from ..status import OUTCOMES
+from ..status import CLOSED_SENDS, OUTCOMES
 from . import tallies
 from .intake import NOT_FROM_OTPIQ
 from .overview_rows import Health, Jump, percent
@@ -63,6 +63,7 @@ def health(session: Session, now: datetime) -> Health:
         jump=_jump(session, run, hours) if run else None,
         well_since=min(now, max(ends)) if ends else None,
         is_quiet=not recent,
+        failed_all=0 if any(hour.delivered for hour in recent) else sum(hour.failed for hour in recent),
     )
 
 
@@ -73,11 +74,11 @@ def most_of(counts: Mapping[str, int]) -> str | None:
 
 
 def failed_by(name: str, cells: Iterable[CellCount]) -> Counter[str]:
-    """Failures by carrier or by channel, of cells by that and by status."""
+    """Failures by carrier or by channel, of cells by that and by status; "" are those that no carrier ever had."""
     counts: Counter[str] = Counter()
     for cell in cells:
         if cell.status in OUTCOMES["failed"]:
-            counts[getattr(cell, name)] += cell.messages
+            counts["" if cell.status in CLOSED_SENDS else getattr(cell, name)] += cell.messages
     return counts
 
 

@@ -8,13 +8,13 @@ from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from ..database import Database
 from ..models import Message
 from ..phone import Carrier
-from ..status import OUTCOMES
+from ..status import OUTCOMES, TAKEN
 from . import tallies
 from .fallback import fallback
 from .health import failed_by, health, most_of, stands_out
@@ -28,12 +28,14 @@ _WEEK_DAYS = 7
 _P95 = 0.95
 _Timed = TypeVar("_Timed", HourCount, PartCount)
 _CARRIERS = tuple(str(carrier) for carrier in Carrier)
+_IS_ANY = select(exists(select(Message.id)), exists(select(Message.id).where(Message.status.in_(TAKEN))))
 
 
 def overview(database: Database, range_: Range) -> Overview:
     """Everything on the page. Every message of the range is in the bars, the cells and the tiles, once in each."""
     start, end, by_slot = range_.start, range_.end, range_.is_by_slot
     with database.reading() as session:
+        is_any, is_out = session.execute(_IS_ANY).one()
         times, took = _over_time(session, range_)
         current = _between(times, start, end)
         took_current = _between(took, start, end)
@@ -62,7 +64,8 @@ def overview(database: Database, range_: Range) -> Overview:
             health=health(session, range_.at),
             failures=newest(session, range_.at, _LISTED, OUTCOMES["failed"]),
             has_sample=any(count.samples for count in current),
-            is_empty=session.scalar(select(Message.id).limit(1)) is None,
+            is_empty=not is_any,
+            is_out=is_out,
         )
 
 

@@ -158,6 +158,7 @@ class Health:
     jump: Jump | None
     well_since: datetime | None  # the end of the last trouble of these 24 hours; None: there was none
     is_quiet: bool  # nothing was asked for in these 24 hours
+    failed_all: int  # how many failed, where none at all was delivered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +186,7 @@ class Overview:
     failures: tuple[MessageRow, ...]
     has_sample: bool
     is_empty: bool  # no message was ever asked for
+    is_out: bool  # one was ever taken by OTPIQ
 
     @property
     def delivered(self) -> int:

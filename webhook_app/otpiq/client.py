@@ -74,6 +74,10 @@ class Otpiq:
         self._ssl = ssl.create_default_context()
         self._local = threading.local()
 
+    @property
+    def has_key(self) -> bool:
+        return self._api_key is not None
+
     def send(self, request: SendRequest, stamp: Stamp, deadline_s: float = DEADLINE_S) -> Accepted:
         """`POST /sms`, once. Raises NotSent, Refused (and its kinds) or OutcomeUnknown."""
         hidden = (*request.secrets(), stamp.secret, request.phone)

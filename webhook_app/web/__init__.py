@@ -126,7 +126,9 @@ def _on_old_form(_error: CSRFError) -> ResponseReturnValue:
 
 def _on_store_away(error: StoreAway) -> ResponseReturnValue:
     log.error("store.away", path=request.endpoint, error=str(error))
-    text = _("The store does not answer, so nothing was sent. Callbacks are kept aside until it is back.")
+    text = _("The store does not answer. Callbacks are kept aside until it is back.")
+    if request.method == "POST":
+        text = _("The store does not answer, so nothing was sent. Callbacks are kept aside until it is back.")
     return _trouble(503, _("The store is away"), text, [("Retry-After", _RETRY_AFTER_S)])
 
 

@@ -43,7 +43,7 @@ def asked() -> Asked:
 
 def _error(first: date, last: date, today: date) -> str | None:
     if first > today:
-        return str(_("The first day must be today or earlier."))
+        return str(_("A range must begin today or earlier."))
     if (min(last, today) - first).days >= figures.MOST_DAYS:
         return str(
             ngettext(

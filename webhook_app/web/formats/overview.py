@@ -123,9 +123,16 @@ def jump_notes(jump: Jump) -> tuple[str, ...]:
 
 
 def well_sentence(health: Health, now: datetime, zone: ZoneInfo) -> str:
-    """What to say where nothing is wrong."""
+    """What to say where nothing stands out."""
     if health.is_quiet:
         return gettext("Nothing wrong, and nothing sent in the last 24 hours")
+    if health.failed_all:
+        return ngettext(
+            "None was delivered in the last 24 hours: %(n)s message failed",
+            "None was delivered in the last 24 hours: %(n)s messages failed",
+            health.failed_all,
+            n=number(health.failed_all),
+        )
     if health.well_since is None:
         return gettext("All well for the last 24 hours")
     since = health.well_since.astimezone(zone)

@@ -62,6 +62,9 @@ _SENDER = N_("The sender is unknown or not approved"), N_("Choose another sender
 _RATE = N_("Too many messages in a short time"), N_("Wait a few minutes, then send again.")
 _TEMPLATE = N_("WhatsApp did not take the template"), N_("Check its name and parameters at OTPIQ.")
 
+_KEY = N_("OTPIQ does not accept the key"), N_("Set the right OTPIQ key: nothing can be sent without it.")
+_INVALID = N_("OTPIQ found something missing or wrong in it"), N_("Open one: it says which field.")
+
 _NOT_REACHED = N_("OTPIQ could not be reached"), N_("Nothing left this machine: it is safe to send again.")
 _DAY_SPENT = N_("Your budget of that day was spent"), N_("Raise it on Settings, or let it only warn.")
 _MONTH_SPENT = N_("Your budget of that month was spent"), N_("Raise it on Settings, or let it only warn.")
@@ -95,6 +98,8 @@ _REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
     ("rate limit", _RATE),
     ("too many", _RATE),
     ("template", _TEMPLATE),
+    ("api key", _KEY),
+    ("validation failed", _INVALID),
 )
 # What we say ourselves of a call that came to nothing: these are no words of the provider's.
 _OURS: Mapping[str, tuple[str, str | None]] = {
@@ -112,8 +117,8 @@ _SENDS: Mapping[str, tuple[str, str]] = {
     "sender": _SENDER,
     "rate": _RATE,
     "phone": (N_("OTPIQ does not take this number"), N_("Check the number with the person.")),
-    "invalid": (N_("OTPIQ found something missing or wrong in it"), N_("Open one: it says which field.")),
-    "key": (N_("OTPIQ does not accept the key"), N_("Set the right OTPIQ key: nothing can be sent without it.")),
+    "invalid": _INVALID,
+    "key": _KEY,
     "not_sent": _NOT_REACHED,
     "budget_day": _DAY_SPENT,
     "budget_month": _MONTH_SPENT,

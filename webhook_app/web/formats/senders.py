@@ -24,6 +24,7 @@ _STATUSES: Mapping[str, tuple[str, str, str]] = {
 _TROUBLES: Mapping[str, str] = {
     "key": N_("OTPIQ refuses the key."),
     "rate": N_("OTPIQ was asked too often and wants to be left alone for some minutes."),
+    "no_key": N_("OTPIQ was not asked: no OTPIQ_API_KEY is set."),
     "not_sent": N_("OTPIQ could not be reached."),
     "outcome_unknown": N_("OTPIQ gave no answer that makes sense."),
     "store": N_("OTPIQ answered, but the store is away."),
