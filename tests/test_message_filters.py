@@ -15,6 +15,7 @@ from webhook_app.database import Database
 from webhook_app.figures import NO_CHANNEL, Filter, messages, understand
 from webhook_app.ids import new_id
 from webhook_app.models import Message
+from webhook_app.phone import mask
 from webhook_app.status import NOTHING, OUTCOMES, to_json
 
 from .rows import NOW, PHONE, add_message, all_rows
@@ -213,6 +214,18 @@ def test_messages_to_the_number_of_one_that_has_none_are_none(database: Database
 def test_what_was_typed_is_understood(typed: str, number: str | None, number_end: str | None) -> None:
     search = understand(typed)
     assert (search.number, search.number_end, search.words) == (number, number_end, typed.strip())
+
+
+def test_a_number_is_found_as_it_is_shown(database: Database) -> None:
+    number, other = "9647701231906", "9647901231906"
+    found = add_message(database, NOW, phone=number, phone_end="1906")
+    add_message(database, NOW, phone=other, phone_end="1906")
+    add_message(database, NOW, phone=None)
+    for shown in (mask(number), f"\u2066{mask(number)}\u2069", mask(number).replace(" ", "")):
+        assert [row.id for row in figures.search(database, shown, NOW).rows] == [found]
+        assert figures.search_count(database, shown) == 1
+    foreign = add_message(database, NOW, phone="12025550100", phone_end="0100")
+    assert [row.id for row in figures.search(database, mask("12025550100"), NOW).rows] == [foreign]
 
 
 def test_a_search_pages_both_ways_and_counts_each_message_once(database: Database) -> None:

@@ -26,6 +26,7 @@ _CARRIER_BY_PREFIX = {
 _SEPARATORS = re.compile(r"[\s\-().\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _TRUNK_ZERO = re.compile(r"^(\+|00)?9640(?=7\d{9}$)")  # "+964 (0)770 …": the 0 is not dialled from abroad
 _WIRE_FORM = re.compile(r"^[1-9][0-9]{9,14}$")  # OTPIQ: international, digits only, 10 to 15 of them
+_MASKED = re.compile(r"^\+?([1-9][0-9]{2,5})•+([0-9]{4})$")
 _IRAQI_MOBILE = re.compile(r"^9647[5789]\d{8}$")
 
 
@@ -78,6 +79,12 @@ def mask(phone: str | None) -> str:
         return "–"
     start = f"{phone[:3]} {phone[3:6]}" if is_usual(phone) else phone[: min(6, len(phone) - 7)]
     return f"+{start} ••• {phone[-4:]}"
+
+
+def unmask(typed: str) -> tuple[str, str] | None:
+    """What a mask, as from `mask`, shows of its number: the first digits and the last four."""
+    shown = _MASKED.match(bare(typed))
+    return (shown[1], shown[2]) if shown else None
 
 
 def _western(character: str) -> str:

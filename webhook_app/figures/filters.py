@@ -7,14 +7,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import aliased
 
 from ..counting import REASON_LENGTH, SEND_REASON
 from ..ids import first_id
 from ..models import Message
 from ..otpiq.document import is_clean_text
-from ..phone import BadPhone, bare, normalise
+from ..phone import BadPhone, bare, normalise, unmask
 from ..status import CLOSED_SENDS, OUTCOMES, Status
 
 Conditions = tuple[ColumnElement[bool], ...]
@@ -146,6 +146,7 @@ class Search:
     words: str  # an smsId or a reference, whole
     number: str | None = None
     number_end: str | None = None  # its last four digits
+    number_start: str = ""  # and its first ones, of a number that was masked
     message_id: UUID | None = None
 
     def lanes(self) -> tuple[Lane, ...]:
@@ -155,24 +156,29 @@ class Search:
         if self.number is not None:
             conditions.append(Message.phone == self.number)
         if self.number_end is not None:
-            conditions.append(Message.phone_end == self.number_end)
+            started = func.substr(Message.phone, 1, len(self.number_start)) == self.number_start
+            conditions.append(and_(Message.phone_end == self.number_end, started))
         if self.message_id is not None:
             conditions.append(Message.id == self.message_id)
         return tuple(Lane(found_by=(condition,)) for condition in conditions)
 
 
 def understand(typed: str) -> Search:
-    """A number in any shape, or its last four digits; an id of ours; or words that stand for themselves."""
+    """A number in any shape, masked as we show it, or its last four digits; an id of ours; or words that stand for
+    themselves."""
     words = typed.strip()
-    number, number_end, message_id = None, None, None
+    number, number_start, number_end, message_id = None, "", None, None
     try:
         number = normalise(words)
     except BadPhone:
         digits = bare(words)
-        number_end = digits if len(digits) == 4 and digits.isdecimal() else None
+        if len(digits) == 4 and digits.isdecimal():
+            number_end = digits
+        elif shown := unmask(words):
+            number_start, number_end = shown
     with suppress(ValueError):
         message_id = UUID(words)
-    return Search(words=words, number=number, number_end=number_end, message_id=message_id)
+    return Search(words=words, number=number, number_end=number_end, number_start=number_start, message_id=message_id)
 
 
 def _moment(day: date | datetime, zone: ZoneInfo) -> datetime:

@@ -128,6 +128,9 @@ def understood(search: Search) -> str:
     if search.number is not None:
         known = {"number": mask(search.number), "carrier": carrier_name(carrier_of(search.number))}
         return gettext("the number %(number)s, %(carrier)s", **known)
+    if search.number_end is not None and search.number_start:
+        known = {"number": search.words, "carrier": carrier_name(carrier_of(search.number_start))}
+        return gettext("the number %(number)s, %(carrier)s", **known)
     if search.number_end is not None:
         return gettext("numbers that end in %(digits)s", digits=search.number_end)
     if search.message_id is not None:
