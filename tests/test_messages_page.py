@@ -288,7 +288,7 @@ def test_a_channel_without_an_outcome_is_not_said_to_have_lasted(browser: Browse
     now = datetime.now(UTC)
     message = add_message(database, now, facts=[Fact(at=now, word="sent", channel="sms")])
     words_of_strip = [text.get_text() for text in browser.soup(f"/messages/{message}").select(".strip.wide .words")]
-    assert words_of_strip == ["no outcome yet"]
+    assert words_of_strip == ["no outcome known"]
 
 
 def test_all_messages_to_the_same_number_are_one_click_away(browser: Browser, database: Database) -> None:

@@ -115,7 +115,7 @@ def _title(hop: Hop) -> str:
 
 def _text(hop: Hop) -> str:
     if outcome_tone(hop.outcome) == "few":
-        return gettext("no outcome yet")  # how long that has lasted is not told: the picture would move by the second
+        return gettext("no outcome known")  # how long that has lasted is not told: the picture would move by the second
     reason = reason_words(hop.reason)
     lasted = seconds(hop.end_s - hop.start_s)
     return gettext("%(lasted)s, then “%(reason)s”", lasted=lasted, reason=reason.meaning) if reason else lasted
