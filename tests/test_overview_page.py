@@ -179,7 +179,7 @@ def test_all_is_not_well_where_nothing_arrives(browser: Browser, database: Datab
     for _ in range(3):
         add_message(database, datetime.now(UTC), send_state=Status.UNSENT)
     line = tag(browser.soup("/"), ".health-line.bad")
-    assert "None was delivered in the last 24 hours: 3 messages failed" in line.text
+    assert "No delivery was reported in the last 24 hours: 3 messages failed" in line.text
     assert listed(browser, str(tag(line, "a")["href"])) == 3
 
 

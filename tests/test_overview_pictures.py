@@ -365,7 +365,7 @@ def test_a_jump_says_what_is_usual_how_many_and_why() -> None:
         (Health(jump=None, well_since=None, is_quiet=False, failed_all=0), "All well for the last 24 hours"),
         (
             Health(jump=None, well_since=None, is_quiet=False, failed_all=9),
-            "None was delivered in the last 24 hours: 9 messages failed",
+            "No delivery was reported in the last 24 hours: 9 messages failed",
         ),
         (Health(jump=None, well_since=NOW, is_quiet=False, failed_all=0), "All well since 12:00"),
         (

@@ -128,8 +128,8 @@ def well_sentence(health: Health, now: datetime, zone: ZoneInfo) -> str:
         return gettext("Nothing wrong, and nothing sent in the last 24 hours")
     if health.failed_all:
         return ngettext(
-            "None was delivered in the last 24 hours: %(n)s message failed",
-            "None was delivered in the last 24 hours: %(n)s messages failed",
+            "No delivery was reported in the last 24 hours: %(n)s message failed",
+            "No delivery was reported in the last 24 hours: %(n)s messages failed",
             health.failed_all,
             n=number(health.failed_all),
         )
