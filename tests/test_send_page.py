@@ -58,6 +58,21 @@ def test_mistakes_are_shown_at_their_fields_and_what_was_typed_stays(browser: Br
     assert all_rows(database, Message) == []
 
 
+def test_a_form_of_another_sign_in_is_shown_again_as_it_was_typed_and_sends_nothing(
+    sending: Browser, database: Database
+) -> None:
+    answer = send(sending, reference="order-7", csrf_token="another's")
+    soup = BeautifulSoup(answer.data, "html.parser")
+    assert (answer.status_code, all_rows(database, Message)) == (400, [])
+    assert "Look at it once more, then send it." in words(answer)
+    typed = {name: soup.find(id=name) for name in ("phoneNumber", "reference")}
+    assert {name: field["value"] for name, field in typed.items() if isinstance(field, Tag)} == {
+        "phoneNumber": PHONE,
+        "reference": "order-7",
+    }
+    assert sending.submit(form_to(soup, "/send"), verificationCode="493817").status_code == 303
+
+
 MISTAKES = (
     ({"smsType": "custom", "customMessage": "hi"}, "senderId"),
     ({"smsType": "pigeon"}, "smsType"),

@@ -70,6 +70,44 @@ def send_in_vain(page: Page, running: Running, phone: str) -> UUID:
     return message_id
 
 
+def test_who_was_signed_out_while_writing_signs_in_beside_it_and_goes_on(visit: Callable[[str], Page]) -> None:
+    page = visit("/send")
+    sign_in(page)
+    page.get_by_label("To", exact=True).fill("0770 818 4905")
+    page.get_by_label("Your reference").fill("order-8")
+    beside = page.context.new_page()
+    beside.goto("/")
+    beside.locator(".me:not(.tongue) summary").click()
+    beside.get_by_role("button", name="Sign out").click()
+    beside.locator("#name").wait_for()
+    page.get_by_label("Code", exact=True).last.fill("735914")
+    page.get_by_role("button", name=re.compile("Send 1 message")).click()
+    expect(page.get_by_text("You are not signed in any more.")).to_be_visible()
+    assert "735914" not in page.content()
+    sign_in(beside)
+    page.reload()
+    expect(page.get_by_text("Look at it once more, then send it.")).to_be_visible()
+    expect(page.get_by_label("Your reference")).to_have_value("order-8")
+    page.get_by_role("button", name=re.compile("Send 1 message")).click()
+    page.get_by_role("heading", name="What happened").wait_for()
+
+
+def test_what_was_typed_while_the_store_is_away_is_sent_by_loading_the_page_again(
+    page: Page, running: Running, database: Database
+) -> None:
+    page.goto("/send")
+    page.get_by_label("To", exact=True).fill("0770 818 6905")
+    page.get_by_label("Code", exact=True).last.fill("735914")
+    with failing(running):
+        page.get_by_role("button", name=re.compile("Send 1 message")).click()
+        expect(page.get_by_text("so nothing was sent")).to_be_visible()
+    page.reload()
+    page.get_by_role("heading", name="What happened").wait_for()
+    with database.reading() as session:
+        of_number = select(func.count()).select_from(Message).where(Message.phone == "9647708186905")
+        assert session.scalar(of_number) == 1
+
+
 def test_who_has_to_sign_in_first_comes_to_the_page_that_was_asked_for(visit: Callable[[str], Page]) -> None:
     page = visit("/messages?carrier=korek")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -121,7 +121,12 @@ def _on_http_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _on_old_form(_error: CSRFError) -> ResponseReturnValue:
-    return _trouble(400, _("This form is too old"), _("Its page was open for too long, or in another sign-in."))
+    text = _("Its page was open for too long, or in another sign-in.")
+    if request.endpoint == "pages.send_now":
+        if current_user.is_authenticated:
+            return pages.send_anew()
+        text = _("You are not signed in any more. Sign in in another tab, then load this page again to go on.")
+    return _trouble(400, _("This form is too old"), text)
 
 
 def _on_store_away(error: StoreAway) -> ResponseReturnValue:

@@ -83,6 +83,12 @@ def send_now() -> ResponseReturnValue:
     return _send_page(form, errors=marked, refusal=forms.refusal(form, outcome)), 400
 
 
+def send_anew() -> ResponseReturnValue:
+    """400 with the form as it was typed, where nobody knows whether this person sent it: they look, and send it."""
+    flash(_("This form is from another sign-in. Look at it once more, then send it."), "error")
+    return _send_page(forms.typed(request.form)), 400
+
+
 @blueprint.post("/send/look")
 def look() -> str:
     """While someone types: the number as it was understood, and what the message would cost. Sends nothing."""
