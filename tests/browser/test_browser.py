@@ -1,6 +1,7 @@
 """What people do with the pages, done in Chromium."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -25,7 +26,6 @@ def open_newest(page: Page, path: str) -> None:
 
 def test_a_code_is_sent_and_watched_until_it_is_delivered(page: Page) -> None:
     send_code(page, "0750 123 4567")
-    expect(page.locator("#headline")).to_contain_text(re.compile("Accepted|Sent"))
     expect(page.locator("#headline")).to_contain_text("Delivered", timeout=15_000)
     expect(page.get_by_role("heading", name="delivered, final")).to_be_visible()
     assert CODE not in page.content()
@@ -85,7 +85,10 @@ def test_send_again_keeps_the_number_to_itself_and_links_the_two(page: Page) -> 
 def test_everything_works_without_javascript(open_context) -> None:  # type: ignore[no-untyped-def]
     page = open_context(java_script_enabled=False).new_page()
     send_code(page, "0750 555 0303")
-    expect(page.locator("#headline")).to_contain_text("OTPIQ")
+    give_up_at = time.monotonic() + 20
+    while "Delivered" not in page.locator("#headline").inner_text():  # whoever has no script loads the page again
+        assert time.monotonic() < give_up_at, page.locator("#headline").inner_text()
+        page.reload()
     page.goto("/messages")
     page.get_by_text("Filter").click()
     page.get_by_label("Carrier").select_option("korek")
