@@ -19,7 +19,7 @@ CHOICES = {
     "pages.overview": ("range=1h", "range=7d", "range=30d", _DAYS),
     "pages.messages": (
         *("status=delivered", "outcome=failed", "outcome=waiting", "carrier=korek&outcome=failed", "channel=whatsapp"),
-        *("type=custom", "carrier=zain&channel=sms", "tried=3", _DAYS),
+        *("type=custom", "carrier=zain&channel=sms", "tried=3", "repeat=1", "at_risk=1", _DAYS),
         "carrier=zain&channel=sms&type=verification&status=delivered",
     ),
     "callback_pages.callbacks": ("verdict=accepted", "verdict=late", "verdict=repeated", "verdict=orphan"),

@@ -267,6 +267,20 @@ def test_a_bar_and_a_cell_lead_to_the_messages_they_count(look: Callable[[str], 
         assert reading.tabs(page.soup)["all"] == reading.number(row.cells[at]) > 0
 
 
+def test_repeats_and_what_is_at_risk_lead_to_their_messages(look: Callable[[str], Page]) -> None:
+    spend = look("/spend")
+    repeated = next(link for link in spend.soup.select(".waste a") if "repeat=1" in str(link["href"]))
+    shown = reading.number(reading.text(repeated.select_one("bdi")))
+    assert reading.tabs(look(str(repeated["href"])).soup)["all"] == shown > 0
+    for page in (spend, look("/?range=7d")):
+        (risk,) = page.soup.select(".risk a")
+        found = look(str(risk["href"]))
+        rows = found.soup.select("table.messages .cost bdi")
+        at_risk = [one for one in found.sent if one.at_risk_iqd and one in page.behind(reading.arguments(risk))]
+        assert 0 < len(at_risk) <= 50
+        assert sorted(map(reading.text, rows)) == sorted(map(shown_cost, at_risk))
+
+
 def check_list(page: Page, found: list[Sent]) -> None:
     counts = Counter(one.status for one in found)
     tabs = reading.tabs(page.soup)

@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, TextClause, and_, case, func, select, true
 from sqlalchemy.orm import aliased
 
 from ..counting import REASON_LENGTH, SEND_REASON
 from ..ids import first_id
-from ..models import Message
+from ..models import AT_RISK, CLOSED_REPEAT, Message
 from ..otpiq.document import is_clean_text
 from ..phone import BadPhone, bare, normalise, unmask
 from ..status import CLOSED_SENDS, OUTCOMES, Status
 
-Conditions = tuple[ColumnElement[bool], ...]
+Conditions = tuple[ColumnElement[bool] | TextClause, ...]
 NO_CHANNEL = "none"  # the channel of those that none is known of yet
 _FIRST_HOUR, _LAST_HOUR = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -29,6 +29,12 @@ class Lane:
     status: Status | None = None  # None: of any
     found_by: Conditions = ()
     looked_at: Conditions = ()
+
+    @property
+    def fits(self) -> ColumnElement[int]:
+        """1 where all that is looked at holds, else 0. A case, so that no planner takes an index for it, and reads all
+        that failed to find the few of them that went to one number."""
+        return case((and_(true(), *self.looked_at), 1), else_=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,8 @@ class Filter:
     reason: str | None = None  # as failures are counted by it: counting.REASON_LENGTH, counting.SEND_REASON
     tried: int | None = None  # closed, and tried on so many channels or more
     like: UUID | None = None  # to the same number as this message
+    is_repeat: bool = False  # closed, and went out within a minute of another to the same number
+    at_risk: bool = False  # may have been charged
     since: date | datetime | None = None
     until: date | datetime | None = None
 
@@ -55,6 +63,8 @@ class Filter:
         if self.reason is not None:
             of_reason = CLOSED_SENDS if self.reason.startswith(SEND_REASON) else (Status.FAILED,)
             named = [name for name in named if name in of_reason]
+        if self.is_repeat:
+            named = [name for name in named if name not in CLOSED_SENDS]
         return tuple(name for name in named if self.status in (None, name))
 
     def cell_hours(self, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
@@ -100,14 +110,16 @@ class Filter:
         return (Message.source_id == self.source_id,) if self.source_id else ()
 
     def _of_kind(self) -> Conditions:
-        """Each has an index with the status; of several the first is looked up by, the rest looked at."""
+        """Each has an index with the status; of several the first, the rarest, is looked up by, the rest looked at."""
         channel = None if self.channel == NO_CHANNEL else self.channel
+        rare = ((self.is_repeat, CLOSED_REPEAT), (self.at_risk, AT_RISK))
         given = (
             (self.carrier, Message.carrier == self.carrier),
             (self.channel, Message.channel == channel),
             (self.sms_type, Message.sms_type == self.sms_type),
         )
-        return tuple(condition for value, condition in given if value is not None)
+        of_rare = (condition for asked, condition in rare if asked)
+        return (*of_rare, *(condition for value, condition in given if value is not None))
 
     def _looked_at(self) -> Conditions:
         """What no index finds."""

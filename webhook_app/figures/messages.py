@@ -13,12 +13,9 @@ from sqlalchemy import (
     CompoundSelect,
     Row,
     Select,
-    and_,
-    case,
     func,
     literal,
     select,
-    true,
     union,
     union_all,
 )
@@ -150,7 +147,7 @@ def find_ids(
     if edge is not None:
         place.append(Message.id <= edge if upwards else Message.id >= edge)
     each = (
-        select(Message.id).where(*lane.found_by, *lane.looked_at, *place).order_by(order).limit(limit) for lane in lanes
+        select(Message.id).where(*lane.found_by, lane.fits == 1, *place).order_by(order).limit(limit) for lane in lanes
     )
     found = union(*map(_subselect, each)).subquery()
     ids = session.scalars(select(found.c.id).order_by(found.c.id if upwards else found.c.id.desc()).limit(limit))
@@ -255,9 +252,8 @@ def _count_of(lane: Lane, edge: UUID | None) -> Select[Any]:
         counted = ordered.limit(COUNT_CAP).subquery()
         columns: list[ColumnElement[Any]] = [literal(str(lane.status)), func.count()]
         return select(*columns).select_from(counted)
-    fits = case((and_(true(), *lane.looked_at), 1), else_=0).label("fits")
     past = () if edge is None else (Message.id >= edge,)
-    looked = ordered.add_columns(fits).where(*past).limit(LOOKED_THROUGH).subquery()
+    looked = ordered.add_columns(lane.fits.label("fits")).where(*past).limit(LOOKED_THROUGH).subquery()
     return select(looked.c.status, func.sum(looked.c.fits)).group_by(looked.c.status)
 
 

@@ -18,7 +18,7 @@ _LONGEST_WORDS = 200
 _TRIED = ("1", "2", "3", "4")  # channels: the three known ones and one that is not
 _ARGUMENTS = (
     *("status", "outcome", "carrier", "channel", "type", "source", "sender", "reason", "tried", "like"),
-    *("from", "to"),
+    *("repeat", "at_risk", "from", "to"),
 )
 
 
@@ -36,6 +36,8 @@ def asked_filter() -> Filter:
         reason=_words("reason"),
         tried=int(tried) if (tried := choice("tried", _TRIED)) else None,
         like=id_of("like"),
+        is_repeat=choice("repeat", ("1",)) is not None,
+        at_risk=choice("at_risk", ("1",)) is not None,
         since=moment(since),
         until=moment(until),
     )

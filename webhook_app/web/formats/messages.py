@@ -69,6 +69,8 @@ def filter_chips(
         "reason": lambda value: counted_words(value).meaning,
         "tried": _tried,
         "like": lambda _value: gettext("to %(number)s", number=number),
+        "repeat": lambda _value: gettext("To the same number within a minute"),
+        "at_risk": lambda _value: gettext("at risk"),
         "from": lambda value: gettext("from %(time)s", time=value.replace("T", " ")),
         "to": lambda value: gettext("to %(time)s", time=value.replace("T", " ")),
     }
