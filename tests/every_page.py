@@ -20,6 +20,7 @@ CHOICES = {
     "pages.messages": (
         *("status=delivered", "outcome=failed", "outcome=waiting", "carrier=korek&outcome=failed", "channel=whatsapp"),
         *("type=custom", "carrier=zain&channel=sms", "tried=3", "repeat=1", "at_risk=1", _DAYS),
+        "like={message_id}&status=failed",
         "carrier=zain&channel=sms&type=verification&status=delivered",
     ),
     "callback_pages.callbacks": ("verdict=accepted", "verdict=late", "verdict=repeated", "verdict=orphan"),
@@ -50,9 +51,11 @@ def _is_page(app: Flask, rule: Rule) -> bool:
 
 def _paths(app: Flask, rule: Rule) -> Iterator[str]:
     with app.extensions["wasl"].database.reading() as session:
-        named = {name: session.scalar(_NAMED[name].limit(1)) for name in rule.arguments}
-    if None in named.values():  # a search, say, that nobody made
+        named = {name: session.scalar(query.limit(1)) for name, query in _NAMED.items()}
+    of_path = {name: named[name] for name in rule.arguments}
+    if None in of_path.values():  # a search, say, that nobody made
         return
-    path = app.url_map.bind("wasl").build(rule.endpoint, named)
+    path = app.url_map.bind("wasl").build(rule.endpoint, of_path)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).astimezone(ZoneInfo("Asia/Baghdad")).date()
-    yield from (path, *(f"{path}?{choice.format(day=yesterday)}" for choice in CHOICES.get(rule.endpoint, ())))
+    values = {"day": yesterday, "message_id": named["message_id"] or UUID(int=0)}
+    yield from (path, *(f"{path}?{choice.format(**values)}" for choice in CHOICES.get(rule.endpoint, ())))
