@@ -1,20 +1,17 @@
-"""What is true of every page: it asks the store as often for many messages as for few."""
+"""What is true of every page: it asks the store as often for many messages as for few, and is filled in on a phone."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
 
 from webhook_app import sample
-from webhook_app.database import Database
 
 from . import every_page
 from .browsing import Browser
+from .test_figures import queries
 
 BAGHDAD = ZoneInfo("Asia/Baghdad")
 _MAY_BE_NONE = 2
@@ -25,19 +22,6 @@ def browser(visitor: FlaskClient) -> Browser:
     return Browser(visitor)
 
 
-@contextmanager
-def queries(database: Database) -> Iterator[list[str]]:
-    """The statements run inside the block."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-        seen.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(database.engine, "before_cursor_execute", note)
-
-
 def test_a_page_asks_as_often_for_a_thousand_messages_as_for_ten(app: Flask, browser: Browser) -> None:
     fill(app, 10)
     few = asked(app, browser)
@@ -46,6 +30,14 @@ def test_a_page_asks_as_often_for_a_thousand_messages_as_for_ten(app: Flask, bro
     assert many.keys() == few.keys()
     # What there is none of is not asked about further: the rows of an empty list, whom a jump in failures hits.
     assert [(page, few[page], many[page]) for page in many if abs(many[page] - few[page]) > _MAY_BE_NONE] == []
+
+
+def test_a_phone_s_keyboard_begins_no_name_code_or_search_with_a_capital(app: Flask, browser: Browser) -> None:
+    fill(app, 10)
+    for path in ("/sign-in", *every_page.paths(app)):
+        page = Browser(app.test_client()) if path == "/sign-in" else browser
+        for field in page.soup(path).select("input:is(:not([type]), [type=text], [type=search])"):
+            assert field.get("autocapitalize") == "none", (path, field)
 
 
 def fill(app: Flask, count: int) -> None:
