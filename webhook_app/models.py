@@ -98,7 +98,7 @@ class ApiKey(Base):
 IN_PROGRESS = text("send_state IN ('queued', 'sending')")
 TO_BE_TRACKED = text("track_at IS NOT NULL")
 # What the Spend page leads to: repeats as its waste counts them, and what may have been charged (`at_risk_iqd`).
-CLOSED_REPEAT = text("is_repeat AND closed")
+REPEATED = text("is_repeat = true AND closed")
 AT_RISK = text("charged_iqd IS NULL AND send_state IN ('sending', 'unconfirmed')")
 # The note of a callback that came meanwhile, or there.
 PAUSED, RETIRED = "the source is paused", "the address is retired"
@@ -176,8 +176,9 @@ class Message(Base):
         Index(None, "carrier", "status", "id"),
         Index(None, "channel", "status", "id"),
         Index(None, "sms_type", "status", "id"),
-        Index("ix_message_repeat", "status", "id", sqlite_where=CLOSED_REPEAT, postgresql_where=CLOSED_REPEAT),
-        Index("ix_message_at_risk", "status", "id", sqlite_where=AT_RISK, postgresql_where=AT_RISK),
+        # The first column has one value alone: for its sake SQLite takes them, and not the status' own index.
+        Index("ix_message_repeat", "is_repeat", "status", "id", sqlite_where=REPEATED, postgresql_where=REPEATED),
+        Index("ix_message_at_risk", "charged_iqd", "status", "id", sqlite_where=AT_RISK, postgresql_where=AT_RISK),
         Index(None, "source_id", "id"),
         Index(None, "phone", "id"),
         Index("ix_message_in_progress", "id", sqlite_where=IN_PROGRESS, postgresql_where=IN_PROGRESS),

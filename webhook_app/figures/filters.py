@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 
 from ..counting import REASON_LENGTH, SEND_REASON
 from ..ids import first_id
-from ..models import AT_RISK, CLOSED_REPEAT, Message
+from ..models import AT_RISK, REPEATED, Message
 from ..otpiq.document import is_clean_text
 from ..phone import BadPhone, bare, normalise, unmask
 from ..status import CLOSED_SENDS, OUTCOMES, Status
@@ -112,7 +112,7 @@ class Filter:
     def _of_kind(self) -> Conditions:
         """Each has an index with the status; of several the first, the rarest, is looked up by, the rest looked at."""
         channel = None if self.channel == NO_CHANNEL else self.channel
-        rare = ((self.is_repeat, CLOSED_REPEAT), (self.at_risk, AT_RISK))
+        rare = ((self.is_repeat, REPEATED), (self.at_risk, AT_RISK))
         given = (
             (self.carrier, Message.carrier == self.carrier),
             (self.channel, Message.channel == channel),
