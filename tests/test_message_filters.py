@@ -215,7 +215,9 @@ def test_a_list_is_read_by_its_own_index_alone(database: Database, mixed: list[M
             figures.page(database, filter_, BAGHDAD, NOW)
             figures.tabs(database, filter_, BAGHDAD)
         used = set(re.findall(r"SEARCH message USING (?:COVERING )?INDEX ix_message_(\w+)", "\n".join(planned)))
-        assert used == {next((index for name, index in INDEXES.items() if getattr(filter_, name)), "status_id")}, filter_
+        assert used == {next((index for name, index in INDEXES.items() if getattr(filter_, name)), "status_id")}, (
+            filter_
+        )
 
 
 @contextmanager

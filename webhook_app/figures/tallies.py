@@ -19,6 +19,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
+    Integer,
     Row,
     Select,
     Subquery,
@@ -128,12 +129,13 @@ def parts(
 
 def days(session: Session, edges: Sequence[datetime], *, by_slot: bool = False) -> list[HourCount]:
     """As `hours`, those of each span added up: `edges` are one more than spans, and `hour` is a span's start."""
-    return _each(HourCount, _by_span(session, _BY_STATUS, edges, ("hour", "status"), _BY_STATUS_SUMS, by_slot=by_slot))
+    found = _by_span(session, _BY_STATUS, edges, ("hour", "status"), _BY_STATUS_SUMS, by_slot=by_slot)
+    return _each(HourCount, found, edges)
 
 
 def day_cells(session: Session, edges: Sequence[datetime], *by: str, by_slot: bool = False) -> list[CellCount]:
     """As `cells`, with the spans of `days`."""
-    return _each(CellCount, _by_span(session, _BY_CELL, edges, by, COUNT_SUMS, by_slot=by_slot))
+    return _each(CellCount, _by_span(session, _BY_CELL, edges, by, COUNT_SUMS, by_slot=by_slot), edges)
 
 
 def day_parts(
@@ -141,7 +143,7 @@ def day_parts(
 ) -> list[PartCount]:
     """As `parts`, with the spans of `days`."""
     read = _BY_PLACE if {*by} <= {"hour", "place"} else _BY_PART
-    return _each(PartCount, _by_span(session, read, edges, by, _sums_of(part), part, by_slot=by_slot))
+    return _each(PartCount, _by_span(session, read, edges, by, _sums_of(part), part, by_slot=by_slot), edges)
 
 
 def settled(session: Session, start: datetime, end: datetime) -> list[Settled]:
@@ -152,7 +154,8 @@ def settled(session: Session, start: datetime, end: datetime) -> list[Settled]:
 
 def settled_together(session: Session, start: datetime, end: datetime) -> list[Settled]:
     """The same of all these hours as of one, which begins at `start`; none where nothing is settled."""
-    return _each(Settled, _by_span(session, _BY_STATUS, (start, end), ("hour",), ("delivered", "failed")))
+    found = _by_span(session, _BY_STATUS, (start, end), ("hour",), ("delivered", "failed"))
+    return _each(Settled, found, (start, end))
 
 
 def charged_iqd(session: Session, start: datetime, end: datetime) -> int:
@@ -185,13 +188,17 @@ def percentile_s(counts: Mapping[int, int], share: float) -> float | None:
     return None
 
 
-def _each(kind: Any, found: Sequence[Row[Any]]) -> list[Any]:
+def _each(kind: Any, found: Sequence[Row[Any]], edges: Sequence[datetime] = ()) -> list[Any]:
+    """`edges`, where `hour` is the number of a span among them."""
     if not found:
         return []
     # To name the columns of each row takes four times as long, and a month is a thousand of them.
-    left_out = [name for name in kind._fields if name not in found[0]._fields]
+    names = found[0]._fields
+    left_out = [name for name in kind._fields if name not in names]
     defaults = [kind._field_defaults[name] for name in left_out]
-    in_order = itemgetter(*([*found[0]._fields, *left_out].index(name) for name in kind._fields))
+    in_order = itemgetter(*([*names, *left_out].index(name) for name in kind._fields))
+    if edges and names[0] == "hour":
+        return [kind._make(in_order((edges[row[0]], *row[1:], *defaults))) for row in found]
     return [kind._make(in_order((*row, *defaults))) for row in found]
 
 
@@ -222,7 +229,7 @@ def _sums_of(part: str) -> Sequence[str]:
     return PART_SUMS[:1] if part == "took" else PART_SUMS
 
 
-_Span = tuple[datetime, datetime, datetime]  # what it is called by, where it begins and where it ends
+_Span = tuple[int, datetime, datetime]  # its number, where it begins and where it ends
 
 
 def _by_hour(
@@ -247,11 +254,11 @@ def _by_span(
     *,
     by_slot: bool = False,
 ) -> Sequence[Row[Any]]:
-    """By what is named, where `hour` is the start of a span."""
+    """By what is named, where `hour` is the number of a span: to read its start in each row takes far longer."""
     spans: dict[str, list[_Span]] = defaultdict(list)
-    for start, end in pairwise(edges):
+    for nth, (start, end) in enumerate(pairwise(edges)):
         for name, pieces in _pieces(start, end, by_slot=by_slot).items():
-            spans[name] += [(start, *piece) for piece in pieces]
+            spans[name] += [(nth, *piece) for piece in pieces]
     if not spans:
         return []
     is_sqlite = session.get_bind().dialect.name == "sqlite"
@@ -307,7 +314,7 @@ def _spanned(
         # An outer join, so that no planner reads the table first: a span without a row sums up to nothing, and is left
         # out as such.
         joined = span.outerjoin(table, and_(began >= span.c.from_, began < span.c.until, *of_part))
-        selects.append(_of(table, by, sums, hour=span.c.start).select_from(joined))
+        selects.append(_of(table, by, sums, hour=span.c.nth).select_from(joined))
     return _summed(selects, by, sums)
 
 
@@ -326,24 +333,31 @@ def _summed_deltas(
 
 def _spans(name: str, *, is_sqlite: bool) -> Subquery:
     """The spans that `_told` hands over under this name, as a table."""
+    types = {"nth": Integer, "from_": UtcDateTime, "until": UtcDateTime}
+    told: list[ColumnElement[Any]]
     if is_sqlite:
         each = func.json_each(bindparam(name)).table_valued("value", name=f"{name}_told")
-        ends = [func.json_extract(each.c.value, f"$[{place}]", type_=UtcDateTime) for place in range(3)]
+        told = [func.json_extract(each.c.value, f"$[{n}]", type_=type_) for n, type_ in enumerate(types.values())]
     else:
-        ends = [
-            func.unnest(bindparam(f"{name}_{place}", type_=ARRAY(UtcDateTime)), type_=UtcDateTime) for place in range(3)
+        told = [
+            func.unnest(bindparam(f"{name}_{n}", type_=ARRAY(type_)), type_=type_)
+            for n, type_ in enumerate(types.values())
         ]
-    named = [end.label(label) for end, label in zip(ends, ("start", "from_", "until"), strict=True)]
-    return select(*named).subquery(f"{name}_span")
+    return select(*(column.label(label) for column, label in zip(told, types, strict=True))).subquery(f"{name}_span")
 
 
 def _told(spans: Mapping[str, Sequence[_Span]], *, is_sqlite: bool) -> dict[str, Any]:
-    if is_sqlite:  # keeps times as text in UTC, without saying so
+    if is_sqlite:
         return {
-            name: json.dumps([[at.astimezone(UTC).isoformat(" ", "microseconds")[:-6] for at in span] for span in told])
+            name: json.dumps([(nth, _as_text(from_), _as_text(until)) for nth, from_, until in told])
             for name, told in spans.items()
         }
-    return {f"{name}_{place}": [span[place] for span in told] for name, told in spans.items() for place in range(3)}
+    return {f"{name}_{n}": [span[n] for span in told] for name, told in spans.items() for n in range(3)}
+
+
+def _as_text(at: datetime) -> str:
+    """As SQLite keeps times: in UTC, without saying so."""
+    return at.astimezone(UTC).isoformat(" ", "microseconds")[:-6]
 
 
 def _summed(selects: Sequence[Select[Any]], by: Sequence[str], sums: Sequence[str]) -> Select[Any]:
