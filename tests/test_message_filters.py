@@ -30,8 +30,8 @@ REASON = "Recipient is not on WhatsApp"
 INDEXES = {
     "like": "phone_id",
     "source_id": "source_id_id",
-    "is_repeat": "repeat",
     "at_risk": "at_risk",
+    "is_repeat": "repeat",
     "carrier": "carrier_status_id",
     "channel": "channel_status_id",
     "sms_type": "sms_type_status_id",
@@ -214,10 +214,9 @@ def test_a_list_is_read_by_its_own_index_alone(database: Database, mixed: list[M
         with plans(database) as planned:
             figures.page(database, filter_, BAGHDAD, NOW)
             figures.tabs(database, filter_, BAGHDAD)
-        used = set(re.findall(r"SEARCH message USING (?:COVERING )?INDEX ix_message_(\w+)", "\n".join(planned)))
-        assert used == {next((index for name, index in INDEXES.items() if getattr(filter_, name)), "status_id")}, (
-            filter_
-        )
+        used = set(re.findall(r"message USING (?:COVERING )?INDEX ix_message_(\w+)", "\n".join(planned)))
+        asked = [index for name, index in INDEXES.items() if getattr(filter_, name)]
+        assert used == {next(iter(asked), "status_id")}, filter_
 
 
 @contextmanager

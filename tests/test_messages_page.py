@@ -54,7 +54,7 @@ def chips_of(soup: Tag) -> dict[str, str]:
         ("outcome=failed", "Failed, refused or not sent"),
         ("carrier=korek", "Korek"),
         ("channel=sms", "SMS"),
-        ("channel=none", "No channel yet"),
+        ("channel=none", "No channel"),
         ("type=custom", "Own text"),
         ("sender=MyShop", "sender MyShop"),
         ("reason=Carrier+rejected+the+message", "The carrier refused the message"),
@@ -189,7 +189,29 @@ def test_a_rare_combination_is_looked_for_further_back(
     assert (found, pages) == ([f"/messages/{rare}"], 3)
 
 
+def test_a_count_that_is_not_known_is_not_promised_as_an_export(
+    browser: Browser, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "LOOKED_THROUGH", 2)
+    for _ in range(5):
+        add_message(database, datetime.now(UTC), sender_id="Rare")
+    assert "Export all that match" in words(browser.soup("/messages?sender=Rare"))
+    assert "Export 5 messages" in words(browser.soup("/messages"))
+
+
+def test_a_filter_s_empty_fields_do_not_stay_in_the_address(browser: Browser) -> None:
+    answer = browser.get("/messages?carrier=korek&channel=&type=&source=&from=&to=2026-11-20T00:00&_external=")
+    assert (answer.status_code, answer.location) == (303, "/messages?carrier=korek&to=2026-11-20T00:00")
+
+
 # A search
+
+
+def test_the_address_of_a_number_that_none_was_sent_to_leads_to_where_one_searches(browser: Browser) -> None:
+    found = browser.submit(form_to(browser.soup("/messages"), "/messages/search"), q="07707654322")
+    assert (found.status_code, "Nothing matches" in words(found)) == (200, True)
+    again = browser.get("/messages/search")
+    assert (again.status_code, again.location) == (303, "/messages")
 
 
 @pytest.mark.parametrize(

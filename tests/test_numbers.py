@@ -16,6 +16,7 @@ from flask import Flask
 
 from webhook_app import create_app
 from webhook_app.database import Database
+from webhook_app.figures import messages as lists
 
 from . import fortnight, reading
 from .browsing import Browser
@@ -267,18 +268,44 @@ def test_a_bar_and_a_cell_lead_to_the_messages_they_count(look: Callable[[str], 
         assert reading.tabs(page.soup)["all"] == reading.number(row.cells[at]) > 0
 
 
-def test_repeats_and_what_is_at_risk_lead_to_their_messages(look: Callable[[str], Page]) -> None:
-    spend = look("/spend")
-    repeated = next(link for link in spend.soup.select(".waste a") if "repeat=1" in str(link["href"]))
-    shown = reading.number(reading.text(repeated.select_one("bdi")))
-    assert reading.tabs(look(str(repeated["href"])).soup)["all"] == shown > 0
-    for page in (spend, look("/?range=7d")):
-        (risk,) = page.soup.select(".risk a")
-        found = look(str(risk["href"]))
-        rows = found.soup.select("table.messages .cost bdi")
-        at_risk = [one for one in found.sent if one.at_risk_iqd and one in page.behind(reading.arguments(risk))]
-        assert 0 < len(at_risk) <= 50
-        assert sorted(map(reading.text, rows)) == sorted(map(shown_cost, at_risk))
+def test_waste_and_the_waterfall_lead_to_as_many_messages(
+    look: Callable[[str], Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "LOOKED_THROUGH", 6)
+    for page, selector, least in ((months(look), ".waste a", 3), (look("/?range=7d"), ".falls a", 4)):
+        links = page.soup.select(selector)
+        assert len(links) >= least
+        for link in links:
+            asked, tabs = reading.arguments(link), reading.tabs(look(str(link["href"])).soup)
+            alike = [one for one in page.behind(asked) if fits(one, asked)]
+            counts = Counter(one.status for one in alike) | Counter(all=len(alike))
+            assert {name: number for name, number in tabs.items() if number} == counts
+            assert tabs[asked.get("status", "all")] == reading.number(reading.text(link).split()[0])
+
+
+def months(look: Callable[[str], Page]) -> Page:
+    """The Spend of this month, or early in it of the one before."""
+    page = look("/spend")
+    if page.at.astimezone(page.zone).day > 7:
+        return page
+    (before,) = page.soup.select("a[rel=prev]")
+    return look(str(before["href"]))
+
+
+def fits(one: Sent, asked: dict[str, str]) -> bool:
+    """What waste and the waterfall ask for beside a time and a status."""
+    is_tried = "tried" not in asked or (one.is_closed and len(one.tried) >= int(asked["tried"]))
+    is_repeat = "repeat" not in asked or (one.is_closed and one.is_repeat)
+    return is_tried and is_repeat and asked.get("outcome") in (None, one.outcome)
+
+
+def test_what_is_at_risk_leads_to_its_messages(look: Callable[[str], Page]) -> None:
+    page = look("/?range=7d")
+    (risk,) = page.soup.select(".risk a")
+    at_risk = [one for one in page.behind(reading.arguments(risk)) if one.at_risk_iqd]
+    rows = look(str(risk["href"])).soup.select("table.messages .cost bdi")
+    assert 0 < len(at_risk) <= 50
+    assert sorted(map(reading.text, rows)) == sorted(map(shown_cost, at_risk))
 
 
 def check_list(page: Page, found: list[Sent]) -> None:

@@ -14,7 +14,7 @@ from webhook_app.figures.fallback import fallback
 from webhook_app.figures.overview_rows import Cell, Fallback, Health, Jump, Pace, ReasonCount, WeekHour
 from webhook_app.figures.tallies import PartCount
 from webhook_app.web.formats import carriers, charts, overview, pace, reasons, weekdays
-from webhook_app.web.formats.fallback import fallback_finding, fallback_steps, tier_words
+from webhook_app.web.formats.fallback import fallback_finding, fallback_steps
 from webhook_app.web.formats.sentences import change
 
 from .rows import NOW
@@ -134,7 +134,7 @@ def test_the_steps_of_the_waterfall_are_all_messages() -> None:
     ]
     second = fallback(PATHS).tiers[1]
     assert second.channels == (("sms", 16), ("telegram", 3))
-    assert tier_words(second) == "12 of 19 delivered, 1,520 IQD, after 30.0 s"
+    assert (second.delivered, second.came, second.charged_iqd, second.wait_s) == (12, 19, 1_520, 30.0)
 
 
 def test_what_came_late_on_the_first_channel_needed_no_second() -> None:
@@ -209,8 +209,9 @@ def test_a_tile_shows_seconds_big_and_their_unit_small(value: float | None, show
 def test_slower_is_worse_but_for_a_little(now: float, before: float, text: str, tone: str) -> None:
     moved = change(now, before, "1h", seconds=True)
     assert moved is not None
-    amount = moved.text.translate(dict.fromkeys(map(ord, ISOLATES)))
-    assert (amount, moved.tone, moved.against) == (text, tone, "vs. the hour before, without these five minutes")
+    amount, against = (told.translate(dict.fromkeys(map(ord, ISOLATES))) for told in (moved.text, moved.against))
+    compared = f"vs. the hour before, without these five minutes: {now:.1f} s and {before:.1f} s"
+    assert (amount, moved.tone, against) == (text, tone, compared)
 
 
 def test_a_change_says_up_to_which_hour_it_compares() -> None:
@@ -218,7 +219,11 @@ def test_a_change_says_up_to_which_hour_it_compares() -> None:
     today = range_of("today", BAGHDAD, now)
     moved = change(120, 100, today.name, overview.compared_until(today))
     assert moved is not None
-    assert (moved.text, moved.against) == ("\u2066+20.0%\u2069", "vs. yesterday, both until 18:00")
+    against = "vs. yesterday, both until 18:00: \u2066120\u2069 and \u2066100\u2069"
+    assert (moved.text, moved.against) == ("\u2066+20.0%\u2069", against)
+    over_a_week = change(120, 100, "7d")  # of which nothing is left out
+    assert over_a_week is not None
+    assert over_a_week.against == "vs. the 7 days before"
     over = own_range(date(2026, 11, 1), date(2026, 11, 7), BAGHDAD, now)
     assert [overview.compared_until(one) for one in (over, range_of("1h", BAGHDAD, now))] == ["", ""]
 

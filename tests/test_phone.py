@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook_app.phone import BadPhone, Carrier, carrier_of, is_usual, mask, normalise
+from webhook_app.phone import BadPhone, Carrier, carrier_of, is_begun, is_usual, mask, normalise
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ from webhook_app.phone import BadPhone, Carrier, carrier_of, is_usual, mask, nor
 )
 def test_an_iraqi_number_may_be_typed_in_any_shape(typed: str) -> None:
     assert normalise(typed) == "9647701234567"
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes_on"),
+    [("0770 12", True), ("+٩٦٤", True), ("07701234567890", False), ("abc", False), ("0770x", False)],
+)
+def test_who_is_still_typing_a_number_is_told_from_who_typed_something_else(typed: str, goes_on: bool) -> None:
+    assert is_begun(typed) == goes_on
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,7 @@ def test_the_preview_shows_an_own_text_while_it_is_typed_and_never_a_code(browse
     [
         ("", ""),
         ("0770 12", "The number is not complete yet."),
+        ("0770 123 4567 8901", "must be a phone number of 10 to 15 digits, such as 0770 123 4567 or +964 770 123 4567"),
         ("٠٧٧٠ ١٢٣ ٤٥٦٧", "+964 770 123 4567 Asiacell"),
         ("0750 123 4567", "+964 750 123 4567 Korek"),
         ("+1 202 555 0100", "+12025550100 Other Not the usual shape of an Iraqi mobile number: check it once more."),

@@ -373,6 +373,27 @@ def test_a_budget_warns_at_half_at_four_fifths_and_when_it_is_spent(
     assert (line.period, line.tone, line.words, line.spent_iqd) == ("day", tone, words, spent)
 
 
+@pytest.mark.parametrize(
+    ("over_iqd", "stops", "words"),
+    [
+        (-1_000, [], ""),
+        (5_000, [], "By the forecast the month ends about 5,000 IQD above it."),
+        (5_000, ["month"], ""),  # what stops does not get there
+    ],
+)
+def test_a_month_that_will_cost_more_than_its_budget_says_so(
+    app: Flask, database: Database, over_iqd: int, stops: list[str], words: str
+) -> None:
+    for day in range(5, 9):
+        charge(database, NOON - day * DAY, 10_000)
+    forecast = november(database).forecast
+    assert forecast is not None
+    budgets.put(database, "", str(forecast.iqd - over_iqd), "sara", NOON, stops=stops)
+    with app.test_request_context():
+        (line,) = told.budget_lines(budgets.current(database), november(database))
+    assert line.forecast == words
+
+
 def test_the_stair_runs_the_other_way_when_mirrored(app: Flask, database: Database) -> None:
     read_balance(database, MIDNIGHT - DAY, 90_000)
     read_balance(database, NOON, 400_000)

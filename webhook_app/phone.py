@@ -26,6 +26,7 @@ _CARRIER_BY_PREFIX = {
 _SEPARATORS = re.compile(r"[\s\-().\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _TRUNK_ZERO = re.compile(r"^(\+|00)?9640(?=7\d{9}$)")  # "+964 (0)770 …": the 0 is not dialled from abroad
 _WIRE_FORM = re.compile(r"^[1-9][0-9]{9,14}$")  # OTPIQ: international, digits only, 10 to 15 of them
+_BEGUN = re.compile(r"^\+?[0-9]{0,9}$")
 _MASKED = re.compile(r"^\+?([1-9][0-9]{2,5})•+([0-9]{4})$")
 _IRAQI_MOBILE = re.compile(r"^9647[5789]\d{8}$")
 
@@ -56,6 +57,11 @@ def normalise(typed: str) -> str:
 def bare(typed: str) -> str:
     """What was typed of a number, in Western digits, without separators and marks of direction."""
     return _SEPARATORS.sub("", "".join(_western(character) for character in typed))
+
+
+def is_begun(typed: str) -> bool:
+    """Whether whoever types goes on and gets a number."""
+    return bool(_BEGUN.match(bare(typed)))
 
 
 def is_usual(phone: str) -> bool:

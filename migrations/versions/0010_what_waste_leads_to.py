@@ -16,8 +16,7 @@ _AT_RISK = sa.text("charged_iqd IS NULL AND send_state IN ('sending', 'unconfirm
 
 
 def upgrade() -> None:
-    for name, column, holds in (("repeat", "is_repeat", _REPEATED), ("at_risk", "charged_iqd", _AT_RISK)):
-        columns = [column, "status", "id"]
+    for name, columns, holds in (("repeat", ["is_repeat", "status", "id"], _REPEATED), ("at_risk", ["id"], _AT_RISK)):
         op.create_index(f"ix_message_{name}", "message", columns, sqlite_where=holds, postgresql_where=holds)
 
 

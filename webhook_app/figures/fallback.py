@@ -18,7 +18,7 @@ def fallback(paths: Iterable[PartCount]) -> Fallback:
     wait_s: Counter[int] = Counter()
     fates: Counter[str] = Counter()
     for path in paths:
-        outcomes = dict(_tried(path.word or ""))
+        outcomes = outcomes_of(path)
         channels = list(outcomes)
         for place, channel in enumerate(channels, start=1):
             came[place, channel] += path.messages
@@ -46,10 +46,10 @@ def fallback(paths: Iterable[PartCount]) -> Fallback:
     )
 
 
-def _tried(word: str) -> list[tuple[str, str]]:
-    """ "whatsapp:failed sms:delivered": each channel and what it came to, in the order they were tried."""
-    pairs = (tried.rpartition(":") for tried in word.split())
-    return [(channel, outcome) for channel, _colon, outcome in pairs]
+def outcomes_of(path: PartCount) -> dict[str, str]:
+    """Each channel and what it came to, in the order they were tried: of "whatsapp:failed sms:delivered"."""
+    pairs = (tried.rpartition(":") for tried in (path.word or "").split())
+    return {channel: outcome for channel, _colon, outcome in pairs}
 
 
 def _most_first(channels: dict[str, int]) -> tuple[tuple[str, int], ...]:

@@ -68,12 +68,14 @@ class Filter:
         return tuple(name for name in named if self.status in (None, name))
 
     def cell_hours(self, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
-        """The hours [start, end) whose cells hold all that passes; None where cells do not tell it from others."""
+        """The hours [start, end) whose cells, or paths if `tried`, hold all that passes; None where they do not tell
+        it from others."""
         told_by_cells = Filter(
             status=self.status,
             outcome=self.outcome,
             carrier=self.carrier,
             channel=self.channel,
+            tried=self.tried,
             since=self.since,
             until=self.until,
         )
@@ -83,13 +85,14 @@ class Filter:
         return hours if self == told_by_cells and is_whole else None
 
     def lanes(self, zone: ZoneInfo, *, by_status: bool = False) -> tuple[Lane, ...]:
-        """By number or by source there is one lane; else one for each status, as the indexes are made.
+        """By number, by source or of what is at risk there is one lane; else one for each status, as the indexes are
+        made.
 
         All messages at once are one lane too, the primary key's, unless they are wanted `by_status`.
         """
         in_range, looked_at = self._in_range(zone), self._looked_at()
-        narrow = [*self._of_number(), *self._of_source(), *self._of_kind()]
-        if self.like or self.source_id:
+        narrow = [*self._of_number(), *self._of_source(), *self._at_risk(), *self._of_kind()]
+        if self.like or self.source_id or self.at_risk:
             of_status = () if len(self.statuses) == len(Status) else (Message.status.in_(self.statuses),)
             return (Lane(found_by=(*in_range, narrow[0]), looked_at=(*of_status, *narrow[1:], *looked_at)),)
         if len(self.statuses) == len(Status) and not narrow and not by_status:
@@ -109,17 +112,19 @@ class Filter:
     def _of_source(self) -> Conditions:
         return (Message.source_id == self.source_id,) if self.source_id else ()
 
+    def _at_risk(self) -> Conditions:
+        return (AT_RISK,) if self.at_risk else ()
+
     def _of_kind(self) -> Conditions:
-        """Each has an index with the status; of several the first, the rarest, is looked up by, the rest looked at."""
+        """Each has an index with the status; of several the first is looked up by, the rest looked at."""
         channel = None if self.channel == NO_CHANNEL else self.channel
-        rare = ((self.is_repeat, REPEATED), (self.at_risk, AT_RISK))
-        given = (
+        given: tuple[tuple[object, ColumnElement[bool] | TextClause], ...] = (
+            (self.is_repeat or None, REPEATED),
             (self.carrier, Message.carrier == self.carrier),
             (self.channel, Message.channel == channel),
             (self.sms_type, Message.sms_type == self.sms_type),
         )
-        of_rare = (condition for asked, condition in rare if asked)
-        return (*of_rare, *(condition for value, condition in given if value is not None))
+        return tuple(condition for value, condition in given if value is not None)
 
     def _looked_at(self) -> Conditions:
         """What no index finds."""

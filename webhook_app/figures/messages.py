@@ -28,8 +28,10 @@ from ..models import Message, Source
 from ..phone import mask
 from ..status import NO_REPORT_AFTER, SEND_STATES, Status
 from . import tallies
+from .fallback import outcomes_of
 from .filters import NO_CHANNEL, Filter, Lane, understand
 from .rows import Hop, MessagePage, MessageRow, StatusCount
+from .tallies import CellCount, PartCount
 
 PAGE_SIZE = 50
 COUNT_CAP = 10_001
@@ -226,8 +228,8 @@ def _counts(session: Session, filter_: Filter, zone: ZoneInfo) -> tuple[Counter[
     lanes = filter_.lanes(zone, by_status=True)
     looked = [lane for lane in lanes if lane.looked_at or lane.status is None]
     hours = filter_.cell_hours(zone)
-    if looked and hours:  # both a carrier and a channel: of one alone an index tells
-        return _of_cells(session, filter_, *hours), None
+    if looked and hours:  # of a carrier or a channel alone an index tells
+        return (_of_paths if filter_.tried else _of_cells)(session, filter_, *hours), None
     edge = _edge(session, looked, (), upwards=False)
     counts: Counter[str] = Counter()
     each = [_count_of(lane, edge) for lane in lanes]
@@ -237,12 +239,26 @@ def _counts(session: Session, filter_: Filter, zone: ZoneInfo) -> tuple[Counter[
 
 
 def _of_cells(session: Session, filter_: Filter, start: datetime, end: datetime) -> Counter[str]:
-    channel = "" if filter_.channel == NO_CHANNEL else filter_.channel
     counts: Counter[str] = Counter()
     for cell in tallies.cells(session, start, end, "carrier", "channel", "status"):
-        if (cell.carrier, cell.channel) == (filter_.carrier, channel) and cell.status in filter_.statuses:
+        if _is_in(cell, filter_) and cell.status in filter_.statuses:
             counts[cell.status] += cell.messages
     return counts
+
+
+def _of_paths(session: Session, filter_: Filter, start: datetime, end: datetime) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for path in tallies.parts(session, "path", start, end, "carrier", "channel", "word"):
+        channels = outcomes_of(path)
+        status = channels.get(path.channel or "")
+        if _is_in(path, filter_) and len(channels) >= (filter_.tried or 0) and status in filter_.statuses:
+            counts[status] += path.messages
+    return counts
+
+
+def _is_in(count: CellCount | PartCount, filter_: Filter) -> bool:
+    channel = "" if filter_.channel == NO_CHANNEL else filter_.channel
+    return filter_.carrier in (None, count.carrier) and channel in (None, count.channel)
 
 
 def _count_of(lane: Lane, edge: UUID | None) -> Select[Any]:

@@ -23,7 +23,10 @@ _LONGEST_QUERY = 200
 
 @blueprint.get("/messages")
 def messages() -> ResponseReturnValue:
-    """400 names the argument that makes no sense."""
+    """400 names the argument that makes no sense; 303 without the ones that a form left empty."""
+    if "" in request.args.values():
+        filled: dict[str, Any] = {**as_asked()}
+        return redirect(url_for("pages.messages", **filled), 303)
     filter_ = asked_filter()
     database, zone = wasl().database, wasl().settings.time_zone
     tabs = figures.tabs(database, filter_, zone)
@@ -53,6 +56,12 @@ def search() -> ResponseReturnValue:
         return redirect(url_for("pages.found", search_id=search_id), 303)
     like = figures.newest_to(wasl().database, number)
     return redirect(url_for("pages.messages", like=like), 303) if like else _results(query)
+
+
+@blueprint.get("/messages/search")
+def search_again() -> ResponseReturnValue:
+    """303 to the list, where one can search: of a search that found nobody's number nothing is kept."""
+    return redirect(url_for("pages.messages"), 303)
 
 
 @blueprint.get("/messages/search/<uuid:search_id>")

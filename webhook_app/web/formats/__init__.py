@@ -77,7 +77,7 @@ def register(app: Flask) -> None:
     spend.register(app, zone)
     senders.register(app)
     app.add_template_filter(support_text)
-    for about_phone in (phone.spaced, phone.carrier_of, phone.is_usual):
+    for about_phone in (phone.spaced, phone.carrier_of, phone.is_usual, phone.is_begun):
         app.add_template_filter(about_phone, about_phone.__name__)
     app.add_template_filter(step_notes)
     app.jinja_env.globals.update(

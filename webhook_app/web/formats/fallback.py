@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from webhook_app.figures.overview_rows import FEW, Fallback, Tier
 from webhook_app.marking import N_
-from webhook_app.web.formats.numbers import number, percent, seconds
+from webhook_app.web.formats.numbers import percent
 from webhook_app.web.formats.translation import gettext
 
 _PLACES = {1: N_("First channel"), 2: N_("Second channel"), 3: N_("Third channel")}
@@ -45,19 +45,6 @@ def fallback_steps(fallback: Fallback) -> tuple[Step, ...]:
 
 def place_name(place: int) -> str:
     return gettext(_PLACES[place]) if place in _PLACES else gettext("Channel %(n)s", n=place)
-
-
-def tier_words(tier: Tier) -> str:
-    """What came and what it took: "93 of 216 delivered, 12,520 IQD, after 15.3 s"."""
-    known = {
-        "delivered": number(tier.delivered),
-        "came": number(tier.came),
-        "iqd": number(tier.charged_iqd),
-        "wait": seconds(tier.wait_s),
-    }
-    if tier.wait_s is None or tier.place == 1:
-        return gettext("%(delivered)s of %(came)s delivered, %(iqd)s IQD", **known)
-    return gettext("%(delivered)s of %(came)s delivered, %(iqd)s IQD, after %(wait)s", **known)
 
 
 def fallback_finding(fallback: Fallback) -> str:

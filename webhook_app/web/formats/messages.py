@@ -62,7 +62,7 @@ def filter_chips(
     written: Mapping[str, Callable[[str], str]] = {
         "outcome": lambda value: gettext(_OUTCOMES[value]),
         "carrier": carrier_name,
-        "channel": lambda value: gettext("No channel yet") if value == NO_CHANNEL else channel_name(value),
+        "channel": lambda value: gettext("No channel") if value == NO_CHANNEL else channel_name(value),
         "type": type_name,
         "source": lambda value: names.get(value, value),
         "sender": lambda value: gettext("sender %(sender)s", sender=value),
@@ -120,7 +120,7 @@ def matching(tab: StatusCount) -> str:
 
 def export_words(tab: StatusCount) -> str:
     """What the export's button says."""
-    if not tab.count:
+    if not tab.count or tab.looked_to:
         return gettext("Export all that match")
     return ngettext("Export %(count)s message", "Export %(count)s messages", tab.count, count=matching(tab))
 

@@ -26,7 +26,6 @@ def register(app: Flask, zone: Callable[[], ZoneInfo]) -> None:
         carriers.carriers_finding,
         fallback.fallback_finding,
         fallback.fallback_steps,
-        fallback.tier_words,
         pace.pace_finding,
         pace.seconds_figure,
         reasons.ranked_reasons,

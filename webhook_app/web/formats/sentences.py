@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from webhook_app.figures.rows import Hop, MessageDetail, Step
 from webhook_app.marking import N_
 from webhook_app.web.formats.intake import HELD, note_words
-from webhook_app.web.formats.numbers import seconds, zone_label
+from webhook_app.web.formats.numbers import number, percent, seconds, zone_label
 from webhook_app.web.formats.reasons import reason_words
 from webhook_app.web.formats.translation import comma, gettext, isolated, ngettext
 from webhook_app.web.formats.words import channel_name, route_sentence, type_name
@@ -45,6 +45,8 @@ _RANGES_BEFORE = {
     "month": N_("vs. the month before"),
     "month so far": N_("vs. as many whole days of the month before"),
 }
+# Compared without their last part, which has only begun.
+_GOING_ON = ("1h", "month so far")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,12 +205,17 @@ def _english(word: str) -> str:
     return {"whatsapp": "WhatsApp", "sms": "SMS"}.get(word, word.capitalize())
 
 
+def _as_figure(value: float, *, is_percent: bool, is_time: bool) -> str:
+    return f"{percent(value)}%" if is_percent else seconds(value) if is_time else number(round(value))
+
+
 def change(
     now: float | None, before: float | None, span: str, until: str = "", *, points: bool = False, seconds: bool = False
 ) -> Change | None:
     """`now` against `before`: in percent of it, in points, or in seconds; None where nothing compares.
 
-    `until` is said where both end earlier in the day than the figure beside which this stands.
+    `until` is said where both end earlier in the day than the figure beside which this stands. Where they end earlier
+    both are told: neither is that figure.
     """
     if now is None or before is None or (not (points or seconds) and before == 0):
         return None
@@ -216,6 +223,9 @@ def change(
     against = gettext(_RANGES_BEFORE.get(span, N_("vs. the range before")))
     if until:
         against = gettext("%(against)s, both until %(time)s", against=against, time=until)
+    if until or span in _GOING_ON:
+        told = [isolated(_as_figure(value, is_percent=points, is_time=seconds)) for value in (now, before)]
+        against = gettext("%(against)s: %(now)s and %(before)s", against=against, now=told[0], before=told[1])
     if abs(moved) < 0.05:
         return Change(text=gettext("no change"), tone="few", against=against)
     amount = f"{'+' if moved > 0 else '−'}{abs(moved):,.1f}"

@@ -51,6 +51,7 @@ class BudgetLine:
     tone: str
     words: str
     filled: float  # of a bar a hundred wide
+    forecast: str  # where the month is going to cost more; else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,13 +220,13 @@ def budget_lines(budgets: Budgets, spend: Spend, stopped: Spent | None = None) -
     today_iqd = spend.today.charged_iqd if spend.today else 0
     pairs = (("day", budgets.day, today_iqd), ("month", budgets.month, spend.charged_iqd))
     return tuple(
-        _budget_line(period, stopped.spent_iqd if stopped and stopped.period == period else spent_iqd, amount)
+        _budget_line(period, stopped.spent_iqd if stopped and stopped.period == period else spent_iqd, amount, spend)
         for period, amount, spent_iqd in pairs
         if amount is not None
     )
 
 
-def _budget_line(period: str, spent_iqd: int, budget: Amount) -> BudgetLine:
+def _budget_line(period: str, spent_iqd: int, budget: Amount, spend: Spend) -> BudgetLine:
     share = 100 * spent_iqd / budget.iqd
     left_iqd = budget.iqd - spent_iqd
     tone = next((tone for least, tone in _WARN if share >= least), "ok")
@@ -244,7 +245,15 @@ def _budget_line(period: str, spent_iqd: int, budget: Amount) -> BudgetLine:
         tone=tone,
         words=gettext(words, left=number(left_iqd), over=number(-left_iqd)),
         filled=min(share, 100.0),
+        forecast=_overrun(budget, spend) if period == "month" and left_iqd > 0 else "",
     )
+
+
+def _overrun(budget: Amount, spend: Spend) -> str:
+    over_iqd = spend.forecast.iqd - budget.iqd if spend.forecast else 0
+    if over_iqd <= 0 or budget.stops:  # what stops is not overrun
+        return ""
+    return gettext("By the forecast the month ends about %(iqd)s IQD above it.", iqd=rough(over_iqd))
 
 
 def stopped_sentence(spent: Spent) -> str:
