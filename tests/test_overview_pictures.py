@@ -219,7 +219,7 @@ def test_a_change_says_up_to_which_hour_it_compares() -> None:
     today = range_of("today", BAGHDAD, now)
     moved = change(120, 100, today.name, overview.compared_until(today))
     assert moved is not None
-    against = "vs. yesterday, both until 18:00: \u2066120\u2069 and \u2066100\u2069"
+    against = "vs. yesterday until 18:00: \u2066120\u2069 and \u2066100\u2069"
     assert (moved.text, moved.against) == ("\u2066+20.0%\u2069", against)
     over_a_week = change(120, 100, "7d")  # of which nothing is left out
     assert over_a_week is not None

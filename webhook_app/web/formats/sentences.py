@@ -222,7 +222,7 @@ def change(
     moved = now - before if points or seconds else (now - before) / before * 100
     against = gettext(_RANGES_BEFORE.get(span, N_("vs. the range before")))
     if until:
-        against = gettext("%(against)s, both until %(time)s", against=against, time=until)
+        against = gettext("%(against)s until %(time)s", against=against, time=until)
     if until or span in _GOING_ON:
         told = [isolated(_as_figure(value, is_percent=points, is_time=seconds)) for value in (now, before)]
         against = gettext("%(against)s: %(now)s and %(before)s", against=against, now=told[0], before=told[1])
