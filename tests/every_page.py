@@ -45,7 +45,9 @@ def name_of(path: str) -> str:
 
 
 def _is_page(app: Flask, rule: Rule) -> bool:
-    """Not a file, not for programs, and not the page before one is signed in."""
+    """Not a file, not for programs, not what only leads to a page, and not the one before one is signed in."""
+    if rule.endpoint == "pages.search_again":
+        return False
     return "GET" in (rule.methods or ()) and not getattr(app.view_functions[rule.endpoint], "wasl_open", False)
 
 

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup, Tag
 
 _UNITS_S = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9.]+) ?(ms|s|min|h)")
-_UNSEEN = str.maketrans("", "", "\u2066\u2069")  # they keep a number's parts in order, and nobody reads them
+_UNSEEN = str.maketrans("", "", "\u2066\u2068\u2069")  # they keep a number's parts in order, and nobody reads them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class Row:
 class Tile:
     figure: str
     change: str
+    against: str
     at_risk_iqd: int
 
 
@@ -44,6 +45,7 @@ def tiles(soup: BeautifulSoup) -> dict[str, Tile]:
         text(tile.select_one("h2")): Tile(
             figure=text(tile.select_one(".figure")),
             change=text(tile.select_one(".change bdi")),
+            against=text(tile.select_one(".change .mute")),
             at_risk_iqd=number(text(tile.select_one(".risk bdi")) or "0"),
         )
         for tile in soup.select(".tile")

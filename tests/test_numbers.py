@@ -147,6 +147,10 @@ def check_changes(page: Page, start: datetime, end: datetime, unit: timedelta) -
     assert tiles["Messages"].change == moved(len(over), len(before))
     assert tiles["Spend"].change == moved(charged(over), charged(before))
     assert tiles["Delivered"].change == moved(percent(over), percent(before), in_points=True)
+    if over and before and over_end < end:  # what is compared is not what the tile shows
+        assert tiles["Messages"].against.endswith(f": {len(over):,} and {len(before):,}")
+        if tiles["Delivered"].change:
+            assert tiles["Delivered"].against.endswith(f": {shown_percent(over)}% and {shown_percent(before)}%")
 
 
 def check_bars(page: Page, inside: list[Sent]) -> None:

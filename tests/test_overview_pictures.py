@@ -20,7 +20,7 @@ from webhook_app.web.formats.sentences import change
 from .rows import NOW
 
 BAGHDAD = ZoneInfo("Asia/Baghdad")
-ISOLATES = "\u2066\u2069"  # around a number with a sign, for texts that run from right to left
+ISOLATES = "\u2066\u2068\u2069"  # around a number with a sign, for texts that run from right to left
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from webhook_app.marking import N_
 from webhook_app.web.formats.intake import HELD, note_words
 from webhook_app.web.formats.numbers import number, percent, seconds, zone_label
 from webhook_app.web.formats.reasons import reason_words
-from webhook_app.web.formats.translation import comma, gettext, isolated, ngettext
+from webhook_app.web.formats.translation import comma, gettext, isolated, isolated_words, ngettext
 from webhook_app.web.formats.words import channel_name, route_sentence, type_name
 
 _OPEN_SENTENCES = {
@@ -206,7 +206,9 @@ def _english(word: str) -> str:
 
 
 def _as_figure(value: float, *, is_percent: bool, is_time: bool) -> str:
-    return f"{percent(value)}%" if is_percent else seconds(value) if is_time else number(round(value))
+    if is_time:
+        return isolated_words(seconds(value))
+    return isolated(f"{percent(value)}%" if is_percent else number(round(value)))
 
 
 def change(
@@ -224,7 +226,7 @@ def change(
     if until:
         against = gettext("%(against)s until %(time)s", against=against, time=until)
     if until or span in _GOING_ON:
-        told = [isolated(_as_figure(value, is_percent=points, is_time=seconds)) for value in (now, before)]
+        told = [_as_figure(value, is_percent=points, is_time=seconds) for value in (now, before)]
         against = gettext("%(against)s: %(now)s and %(before)s", against=against, now=told[0], before=told[1])
     if abs(moved) < 0.05:
         return Change(text=gettext("no change"), tone="few", against=against)

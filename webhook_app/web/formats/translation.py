@@ -35,6 +35,11 @@ def isolated(number: str) -> str:
     return f"\u2066{number}\u2069"
 
 
+def isolated_words(phrase: str) -> str:
+    """A number with words of the reader's language: it reads in that one's direction."""
+    return f"\u2068{phrase}\u2069"
+
+
 def format_local(local: datetime, pattern: str) -> str:
     """`local`, already in its zone, by a CLDR pattern in the reader's language."""
     return str(flask_babel.format_datetime(local, pattern, rebase=False))
