@@ -178,7 +178,7 @@ class Message(Base):
         Index(None, "sms_type", "status", "id"),
         # The first column has one value alone: for its sake SQLite takes this one, and not the status' own.
         Index("ix_message_repeat", "is_repeat", "status", "id", sqlite_where=REPEATED, postgresql_where=REPEATED),
-        Index("ix_message_at_risk", "id", sqlite_where=AT_RISK, postgresql_where=AT_RISK),
+        Index("ix_message_at_risk", "id", "status", sqlite_where=AT_RISK, postgresql_where=AT_RISK),
         Index(None, "source_id", "id"),
         Index(None, "phone", "id"),
         Index("ix_message_in_progress", "id", sqlite_where=IN_PROGRESS, postgresql_where=IN_PROGRESS),

@@ -16,7 +16,10 @@ _AT_RISK = sa.text("charged_iqd IS NULL AND send_state IN ('sending', 'unconfirm
 
 
 def upgrade() -> None:
-    for name, columns, holds in (("repeat", ["is_repeat", "status", "id"], _REPEATED), ("at_risk", ["id"], _AT_RISK)):
+    for name, columns, holds in (
+        ("repeat", ["is_repeat", "status", "id"], _REPEATED),
+        ("at_risk", ["id", "status"], _AT_RISK),
+    ):
         op.create_index(f"ix_message_{name}", "message", columns, sqlite_where=holds, postgresql_where=holds)
 
 
