@@ -310,6 +310,7 @@ def test_of_very_many_reasons_the_last_are_one() -> None:
     ranked = reasons.ranked_reasons([ReasonCount(word=f"odd {n}", messages=n) for n in range(20, 0, -1)], 3)
     assert [reason.meaning for reason in ranked] == ["odd 20", "odd 19", "odd 18", "Other reasons"]
     assert sum(reason.messages for reason in ranked) == 210
+    assert [(each.word, each.words) for each in ranked[3].words] == [(f"odd {n}", f"odd {n}") for n in range(17, 0, -1)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ message. Words that no line fits are shown as they came.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook_app.counting import SEND_REASON
 from webhook_app.figures.overview_rows import FEW, ReasonCount
@@ -159,9 +159,15 @@ def ranked_reasons(counts: Iterable[ReasonCount], most: int = 8) -> tuple[Ranked
         of_meaning[reason.meaning] += count.messages
         found.setdefault(reason.meaning, []).append((count, reason))
     ranked = of_meaning.most_common()
-    rest = sum(messages for _meaning, messages in ranked[most:])
-    if rest:
-        ranked[most:] = [(gettext("Other reasons"), rest)]
+    if rest := ranked[most:]:
+        other = gettext("Other reasons")
+        ranked[most:] = [(other, sum(messages for _meaning, messages in rest))]
+        # Under this name nothing else says what each of them means.
+        found[other] = [
+            (count, replace(reason, advice=None, words=reason.words or reason.meaning))
+            for meaning, _messages in rest
+            for count, reason in found[meaning]
+        ]
     return tuple(
         RankedReason(
             meaning=meaning,
