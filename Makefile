@@ -23,10 +23,8 @@ install: .venv/installed
 demo: .venv/demo
 	$(BIN)/python -m webhook_app demo $(ARGS)
 
-# A shared machine stands still now and then, longer than a deadline that a test holds: what failed is tried once more,
-# alone. What is broken fails again.
 test: install
-	$(BIN)/pytest $(ARGS) || { [ $$? -eq 1 ] && $(BIN)/pytest -n 0 --last-failed --last-failed-no-failures none $(ARGS); }
+	$(BIN)/pytest $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

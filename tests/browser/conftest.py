@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from webhook_app import accounts, sample, searches, sources
 from webhook_app.database import Database
@@ -20,7 +20,6 @@ from ..chromium import CHROMIUM, launch
 from ..conftest import PASSWORD, SECRET_KEY, make_config
 from ..running import serving
 
-expect.set_options(timeout=15_000)  # a machine that stands still for a few seconds is no page's fault
 SILENT = "9647701230905"  # taken, and then no callback of the simulator's own
 
 

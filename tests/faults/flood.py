@@ -32,10 +32,6 @@ _UNDER_WAY = 8  # on each
 _TICK_S = 0.01
 
 
-class TooSlow(AssertionError):
-    """Everything was answered as it must be, but not in time."""
-
-
 def run(share: float, stores: Stores) -> Iterator[str]:
     for name, url in stores.items():
         with opened(url) as database:
@@ -58,8 +54,7 @@ def _run(database: Database, url: str, seconds: float) -> str:
     refused = json.loads(told)
     assert set(refused) == {"401"}, f"the flood was answered {refused}"
     assert set(record.answers) == {"200"}, f"good ones were answered {dict(record.answers)}"
-    if record.took(0.99) >= _P99_S:
-        raise TooSlow(f"good ones took {record.took(0.99):.2f} s at the 99th percentile")
+    assert record.took(0.99) < _P99_S, f"good ones took {record.took(0.99):.2f} s at the 99th percentile"
     lines = Counter(line.partition("event=")[2].split(" ", 1)[0] for line in log)
     refusals = sum(times for event, times in lines.items() if "refused" in event)
     assert refusals <= seconds + 2, f"{refusals} lines about refusals in {seconds:.0f} s"
